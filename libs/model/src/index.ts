@@ -1,0 +1,10 @@
+// The words every part of Sluice shares: types, closed sets and the frame codec. No I/O, no vendor library.
+export * from './agent.ts';
+export * from './attributes.ts';
+export * from './decision.ts';
+export * from './frame.ts';
+export * from './masking.ts';
+export * from './outcome.ts';
+export * from './reasons.ts';
+export * from './records.ts';
+export * from './subjects.ts';

@@ -1,0 +1,10 @@
+/** Call outcomes, a closed set: every call ends with exactly one. */
+export const outcomes = {
+  completed: 'the cluster answered and the agent has the whole answer',
+  refused: 'Sluice answered; the cluster saw nothing of the call',
+  aborted: 'the agent went away before it had the whole answer',
+  cut: 'Sluice ended a call the cluster had seen: it could not be masked, recorded or understood, or Sluice stopped',
+  failed: 'the connection to the cluster broke after the call went there; its effect is unknown',
+} as const;
+
+export type Outcome = keyof typeof outcomes;

@@ -1,0 +1,110 @@
+interface Reason {
+  /** HTTP status of the refusal. */
+  readonly http: number;
+  /** `metav1.StatusReason`; kubectl prints it in brackets. */
+  readonly status: string;
+  /** Seconds for `Retry-After`: only where the call has not gone upstream and waiting helps. */
+  readonly retryAfterSeconds?: number;
+  /** What it means, for the docs. */
+  readonly summary: string;
+}
+
+/**
+ * Every reason code Sluice gives, a closed set. `docs/reasons.md` is generated from it, and a test
+ * holds the registry, the page and the code that uses it against each other.
+ */
+export const reasons = {
+  AllowedByRule: { http: 200, status: 'Success', summary: 'A rule allows the call.' },
+  TargetNotCanonical: {
+    http: 400,
+    status: 'BadRequest',
+    summary: 'The request target or a header can be read in more than one way, so it is not read at all.',
+  },
+  BodyNotReadable: {
+    http: 400,
+    status: 'BadRequest',
+    summary: 'The request body is not what its Content-Type says, or stopped half way.',
+  },
+  NotAuthenticated: {
+    http: 401,
+    status: 'Unauthorized',
+    summary: 'No bearer token, or one that is expired, forged, or of an issuer that is not configured.',
+  },
+  DeniedByRule: { http: 403, status: 'Forbidden', summary: 'A rule with `effect: deny` matched.' },
+  NoRuleMatched: { http: 403, status: 'Forbidden', summary: 'No rule allows the call, and the default is deny.' },
+  ObligationConflict: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'Two applicable policies demand different impersonation.',
+  },
+  UpgradeRefused: {
+    http: 403,
+    status: 'Forbidden',
+    summary:
+      'The request asks to switch protocols (exec, attach, port-forward); Sluice carries no upgraded connections.',
+  },
+  MethodNotAllowed: {
+    http: 405,
+    status: 'MethodNotAllowed',
+    summary: 'The HTTP method stands for no Kubernetes verb.',
+  },
+  NotAcceptable: {
+    http: 406,
+    status: 'NotAcceptable',
+    summary: 'The agent accepts no media type that Sluice can mask; JSON is one.',
+  },
+  BodyTooLarge: { http: 413, status: 'RequestEntityTooLarge', summary: 'The request body exceeds the limit.' },
+  MaskedValueWritten: {
+    http: 422,
+    // With `Invalid`, kubectl would print the causes and leave out the message.
+    status: 'Forbidden',
+    summary: 'The body holds a mask that Sluice put in place of a secret; writing it back would destroy the secret.',
+  },
+  EffectUnknown: {
+    http: 502,
+    status: 'EffectUnknown',
+    summary: 'The connection to the cluster broke after the call went there; the change may have taken effect.',
+  },
+  ResponseWithheld: {
+    http: 502,
+    status: 'ResponseWithheld',
+    summary: 'The cluster answered, but the answer could not be masked or recorded; a change may have taken effect.',
+  },
+  PolicyUnavailable: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'No policy worker answered in time with a decision that can be trusted.',
+  },
+  MaskingUnavailable: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'No masking worker answered in time, before the call went to the cluster.',
+  },
+  RecordUnavailable: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'The call could not be recorded, so it was not made.',
+  },
+  ClusterUnreachable: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'The cluster could not be reached; it saw nothing of the call.',
+  },
+  Draining: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'Sluice is stopping and takes no new calls.',
+  },
+} as const satisfies Record<string, Reason>;
+
+export type ReasonCode = keyof typeof reasons;
+
+/** The registry row of a code, with the optional fields visible to the type checker. */
+export function reasonOf(code: ReasonCode): Reason {
+  return reasons[code];
+}
