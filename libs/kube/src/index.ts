@@ -1,0 +1,8 @@
+// What Kubernetes says on the wire: targets, request attributes, Status, Accept, JSON framing. Pure; no I/O, no policy.
+export * from './accept.ts';
+export * from './impersonation.ts';
+export * from './json.ts';
+export * from './request-info.ts';
+export * from './split.ts';
+export * from './status.ts';
+export * from './target.ts';
