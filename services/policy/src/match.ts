@@ -1,0 +1,53 @@
+/** A list of globs, compiled. `*` is the only special character. */
+export interface Matcher {
+  matches(text: string): boolean;
+  /** Whether one of the globs is `*` alone. */
+  readonly everything: boolean;
+}
+
+export function anyOf(globs: readonly string[]): Matcher {
+  if (globs.includes('*')) return { everything: true, matches: () => true };
+  const exact = new Set(globs.filter((glob) => !glob.includes('*')));
+  const patterns = globs
+    .filter((glob) => glob.includes('*'))
+    .map((glob) => new RegExp(`^${glob.split('*').map(literally).join('.*')}$`, 's'));
+  return { everything: false, matches: (text) => exact.has(text) || patterns.some((pattern) => pattern.test(text)) };
+}
+
+/** `resource[.group][/subresource]`, as policies write it. */
+export interface ResourceMatcher {
+  matches(apiGroup: string, resource: string, subresource: string): boolean;
+}
+
+/**
+ * `*` is every resource of every group, never a subresource; `*.apps` every resource of a group; `pods/*` every
+ * subresource of pods; `*` before a slash stands for every resource of every group.
+ */
+export function resourceMatcher(entries: readonly string[]): ResourceMatcher {
+  const parsed = entries.map((entry) => {
+    const slash = entry.indexOf('/');
+    const subresource = slash === -1 ? '' : entry.slice(slash + 1);
+    const full = slash === -1 ? entry : entry.slice(0, slash);
+    const dot = full.indexOf('.');
+    return {
+      resource: dot === -1 ? full : full.slice(0, dot),
+      // Without a group the core group is meant, but `*` alone means all of them.
+      group: dot === -1 ? (full === '*' ? '*' : '') : full.slice(dot + 1),
+      subresource,
+    };
+  });
+  const fits = (pattern: string, text: string): boolean => pattern === '*' || pattern === text;
+  return {
+    matches: (apiGroup, resource, subresource) =>
+      parsed.some(
+        (entry) =>
+          fits(entry.group, apiGroup) &&
+          fits(entry.resource, resource) &&
+          (entry.subresource === '*' ? subresource !== '' : entry.subresource === subresource),
+      ),
+  };
+}
+
+function literally(text: string): string {
+  return text.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&');
+}
