@@ -1,0 +1,87 @@
+import { type Decision, type DecisionRequest, subjects } from '@sluice/model';
+import { type Broker, BrokerError, type Logger, openDecision } from '@sluice/runtime';
+import { Refusal } from './refusal.ts';
+
+/** Asks for a decision. Throws `Refusal` when none comes that can be trusted. */
+export type Ask = (request: DecisionRequest) => Promise<Decision>;
+
+const deadlineMs = 2_000;
+/** No answer after this: the same bytes are asked once more, and the first answer counts. */
+const secondAskMs = 30;
+/** No second ask once this share of the last second's needed one: it would feed a storm. */
+const secondAskShare = 0.05;
+/** Below this many asks a second a share says nothing. */
+const secondAskFloor = 20;
+
+/** Keys of obligations this build fulfils; a decision with another is refused. */
+const fulfilled: ReadonlySet<string> = new Set(['impersonate']);
+
+export function createAsk(broker: Broker, key: Uint8Array, log: Logger): Ask {
+  const budget = createBudget();
+  return async (request) => {
+    const payload = Buffer.from(JSON.stringify(request));
+    const once = (): Promise<Uint8Array> => broker.request(subjects.decide, payload, deadlineMs);
+    budget.asked();
+    let reply: Uint8Array;
+    try {
+      reply = await withSecondAsk(once, budget);
+    } catch (error) {
+      if (!(error instanceof BrokerError) && !(error instanceof AggregateError)) throw error;
+      throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: no policy worker answers');
+    }
+    const decision = openDecision(key, reply, request.digest, Date.now());
+    if (decision === null) {
+      log.error({ call: request.call }, 'a decision came that cannot be trusted');
+      throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: the decision cannot be trusted');
+    }
+    if (decision.effect === 'allow' && !Object.keys(decision.obligations).every((name) => fulfilled.has(name))) {
+      log.error(
+        { call: request.call, policy: decision.policy },
+        'a decision has an obligation this build does not know',
+      );
+      throw new Refusal('PolicyUnavailable', 'Sluice cannot fulfil what the policy demands for this call');
+    }
+    return decision;
+  };
+}
+
+async function withSecondAsk(once: () => Promise<Uint8Array>, budget: Budget): Promise<Uint8Array> {
+  const first = once();
+  let timer: NodeJS.Timeout | undefined;
+  const slow = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, secondAskMs, null);
+  });
+  const early = await Promise.race([first, slow]).finally(() => clearTimeout(timer));
+  if (early !== null) return early;
+  return budget.mayAskAgain() ? Promise.any([first, once()]) : first;
+}
+
+interface Budget {
+  asked(): void;
+  mayAskAgain(): boolean;
+}
+
+function createBudget(): Budget {
+  let second = 0;
+  let asks = 0;
+  let again = 0;
+  const turn = (): void => {
+    const now = Math.floor(performance.now() / 1000);
+    if (now === second) return;
+    second = now;
+    asks = 0;
+    again = 0;
+  };
+  return {
+    asked() {
+      turn();
+      asks++;
+    },
+    mayAskAgain() {
+      turn();
+      if (again >= Math.max(asks, secondAskFloor) * secondAskShare) return false;
+      again++;
+      return true;
+    },
+  };
+}

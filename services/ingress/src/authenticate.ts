@@ -1,0 +1,41 @@
+import type { Agent } from '@sluice/model';
+import { TokenError, type Verified } from '@sluice/runtime/identity';
+import { Refusal } from './refusal.ts';
+import { header, type Request } from './request.ts';
+
+/** Who calls. Throws `Refusal`. */
+export type Authenticate = (request: Request) => Promise<Agent>;
+
+/** A verified token is believed again without a look for this long, and never past its own end. */
+const cacheMs = 60_000;
+/** Beyond this the oldest entry goes. */
+const cacheEntries = 10_000;
+
+/** Bearer tokens in `Authorization`; one in the query or in a subprotocol is not looked at. */
+export function createAuthenticate(verify: (token: string) => Promise<Verified>): Authenticate {
+  const known = new Map<string, { readonly agent: Agent; readonly untilMs: number }>();
+  return async (request) => {
+    const token = /^Bearer ([^\s]+)$/i.exec(header(request, 'authorization'))?.[1];
+    if (token === undefined) {
+      throw new Refusal(
+        'NotAuthenticated',
+        'Sluice needs a bearer token',
+        'Use the kubeconfig Sluice gave to this agent.',
+      );
+    }
+    const cached = known.get(token);
+    const now = Date.now();
+    if (cached !== undefined && now < cached.untilMs) return cached.agent;
+    let verified: Verified;
+    try {
+      verified = await verify(token);
+    } catch (error) {
+      known.delete(token);
+      if (!(error instanceof TokenError)) throw error;
+      throw new Refusal('NotAuthenticated', error.message, 'Ask the operator of Sluice for a new kubeconfig.');
+    }
+    if (known.size >= cacheEntries) known.delete(known.keys().next().value ?? '');
+    known.set(token, { agent: verified.agent, untilMs: Math.min(now + cacheMs, verified.expiresAtMs) });
+    return verified.agent;
+  };
+}

@@ -1,0 +1,210 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { type Piece, SplitError, Splitter, statusInsteadOf } from '@sluice/kube';
+import { type Agent, type BodyNote, maxValueBytes } from '@sluice/model';
+import { raw } from '@sluice/runtime/raw';
+import { type MaskClient, MaskError } from './mask-client.ts';
+import type { CallRecord } from './record.ts';
+import { Refusal } from './refusal.ts';
+import type { CanonicalRequest, Response } from './request.ts';
+
+/** What delivering an answer needs to know of its call. */
+export interface Delivery {
+  readonly canonical: CanonicalRequest;
+  readonly agent: Agent;
+  readonly record: CallRecord;
+  readonly maskClient: MaskClient;
+}
+
+/** The agent closed the connection while its answer was on the way. */
+export class AgentGone extends Error {}
+
+/** Values of one masking message add up to at most this, unless one alone is larger. Bytes. */
+const batchBytes = 256 * 1024;
+
+/** Headers of the cluster's answer that reach the agent. Everything that describes raw bytes stays behind. */
+const passedHeaders = [
+  'audit-id',
+  'cache-control',
+  'retry-after',
+  'warning',
+  'x-kubernetes-pf-flowschema-uid',
+  'x-kubernetes-pf-prioritylevel-uid',
+];
+
+/**
+ * Masks, records and delivers an answer, in that order for every byte, and writes the call's outcome. Throws
+ * `Refusal` (`ResponseWithheld`) when a byte cannot go out, and `AgentGone`.
+ */
+export async function deliver(answer: IncomingMessage, response: Response, delivery: Delivery): Promise<void> {
+  const status = answer.statusCode ?? 502;
+  const { canonical, record } = delivery;
+  const treatment = treatmentOf(canonical, answer);
+  const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
+  const recorded = recordedAs[treatment];
+  const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
+  const body = record.response({ status, contentType }, recorded, isWrite);
+  const live = treatment === 'text' || isWatch(delivery, answer);
+  const out = new Outgoing(response, { status, headers: deliveredHeaders(answer, contentType) });
+
+  if (live) out.open();
+  // Of a document the last bytes wait until all of it is recorded; what is live goes out as it comes.
+  let held: Buffer | undefined;
+  for await (const bytes of treated(answer, treatment, delivery)) {
+    await body.append(bytes);
+    if (held !== undefined) await out.send(held);
+    if (live) await out.send(bytes);
+    else held = bytes;
+  }
+  await body.settled();
+  out.end(held);
+  const note: BodyNote = { bytes: body.bytes, contentType, recorded };
+  record.outcome({ outcome: 'completed', status, reasonCode: '', body: note, sha256: body.sha256() });
+}
+
+/**
+ * `mask`: JSON of a resource. `plain`: carries no values. `text`: cannot be masked, so it is not recorded
+ * beyond size and hash. `substitute`: an error in words that cannot be masked; a `Status` takes its place.
+ */
+type Treatment = 'mask' | 'plain' | 'text' | 'substitute';
+
+const recordedAs = { mask: 'masked', plain: 'plain', text: 'digest', substitute: 'plain' } as const satisfies Record<
+  Treatment,
+  BodyNote['recorded']
+>;
+
+/** Answers of these paths carry no values of objects. */
+const valueFree = /^\/(api|apis|version|openapi|healthz|livez|readyz|\.well-known\/openid-configuration)(\/|$)/;
+
+function treatmentOf(canonical: CanonicalRequest, answer: IncomingMessage): Treatment {
+  const { attributes } = canonical;
+  const status = answer.statusCode ?? 502;
+  if (status >= 300 && status < 400) {
+    throw new Refusal(
+      'ResponseWithheld',
+      'the cluster answered with a redirect, which Sluice does not follow or pass on',
+    );
+  }
+  if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity') {
+    throw new Refusal('ResponseWithheld', 'the cluster compressed its answer although it was asked not to');
+  }
+  const type = (answer.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (attributes.kind === 'nonResource') return valueFree.test(attributes.path) ? 'plain' : 'text';
+  if (type === 'application/json' || answer.headers['content-length'] === '0' || status === 204) return 'mask';
+  if (status >= 400) return 'substitute';
+  if (attributes.resource === 'pods' && attributes.subresource === 'log' && type === 'text/plain') return 'text';
+  throw new Refusal('ResponseWithheld', 'the cluster answered in a media type that Sluice cannot mask');
+}
+
+async function* treated(answer: IncomingMessage, treatment: Treatment, delivery: Delivery): AsyncGenerator<Buffer> {
+  if (treatment === 'substitute') {
+    answer.resume();
+    yield Buffer.from(statusInsteadOf(answer.statusCode ?? 502));
+  } else if (treatment === 'mask') {
+    yield* masked(answer, delivery);
+  } else {
+    yield* arriving(answer);
+  }
+}
+
+async function* masked(answer: IncomingMessage, delivery: Delivery): AsyncGenerator<Buffer> {
+  const splitter = new Splitter(isWatch(delivery, answer) ? 'watch' : 'document', maxValueBytes);
+  try {
+    for await (const chunk of arriving(answer)) yield* maskPieces(splitter.push(chunk), delivery);
+    yield* maskPieces(splitter.end(), delivery);
+  } catch (error) {
+    if (error instanceof SplitError) throw withheld(`the cluster's answer cannot be masked: ${error.message}`);
+    if (error instanceof MaskError) throw withheld('the answer cannot be masked now, so it is withheld');
+    throw error;
+  }
+}
+
+async function* maskPieces(pieces: readonly Piece[], delivery: Delivery): AsyncGenerator<Buffer> {
+  for (let from = 0; from < pieces.length; ) {
+    let to = from;
+    let bytes = 0;
+    do bytes += pieces[to++]?.bytes.length ?? 0;
+    while (to < pieces.length && bytes + (pieces[to]?.bytes.length ?? 0) <= batchBytes);
+    const batch = pieces.slice(from, to);
+    const values = batch.filter(({ kind }) => kind === 'value').map((piece) => raw(piece.bytes));
+    const { agent, canonical } = delivery;
+    const done = values.length === 0 ? [] : await delivery.maskClient(agent, canonical.attributes, 'object', values);
+    let next = 0;
+    yield Buffer.concat(batch.map((piece) => (piece.kind === 'value' ? (done[next++] as Buffer) : piece.bytes)));
+    from = to;
+  }
+}
+
+/** The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. */
+async function* arriving(answer: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) yield chunk;
+  } catch {
+    throw withheld('the connection to the cluster broke before the whole answer was there');
+  }
+}
+
+/** A watch that failed is answered with one `Status`, not with events. */
+function isWatch({ canonical: { attributes } }: Delivery, answer: IncomingMessage): boolean {
+  return attributes.kind === 'resource' && attributes.verb === 'watch' && answer.statusCode === 200;
+}
+
+function deliveredHeaders(answer: IncomingMessage, contentType: string): Record<string, string> {
+  const headers: Record<string, string> = contentType === '' ? {} : { 'content-type': contentType };
+  for (const name of passedHeaders) {
+    const value = answer.headers[name];
+    if (value !== undefined) headers[name] = String(value);
+  }
+  return headers;
+}
+
+function withheld(message: string): Refusal {
+  return new Refusal('ResponseWithheld', message);
+}
+
+/** The agent's side of an answer. Its head goes out with the first bytes. */
+class Outgoing {
+  readonly #response: Response;
+  readonly #status: number;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(
+    response: Response,
+    head: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  ) {
+    this.#response = response;
+    this.#status = head.status;
+    this.#headers = head.headers;
+  }
+
+  /** Sends the head before there is a body: an agent that watches wants to know that the watch stands. */
+  open(): void {
+    this.#response.writeHead(this.#status, this.#headers);
+    this.#response.flushHeaders();
+  }
+
+  /** Throws `AgentGone`. */
+  async send(bytes: Buffer): Promise<void> {
+    const response = this.#response;
+    if (response.destroyed) throw new AgentGone();
+    if (!response.headersSent) response.writeHead(this.#status, this.#headers);
+    if (response.write(bytes)) return;
+    const settled = new AbortController();
+    const { signal } = settled;
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() =>
+      settled.abort(),
+    );
+    if (response.destroyed) throw new AgentGone();
+  }
+
+  /** The last bytes; with the head, when they are the first ones, too. */
+  end(bytes: Buffer | undefined): void {
+    const response = this.#response;
+    if (response.destroyed) throw new AgentGone();
+    if (!response.headersSent) {
+      const length = bytes === undefined ? {} : { 'content-length': String(bytes.length) };
+      response.writeHead(this.#status, { ...this.#headers, ...length });
+    }
+    response.end(bytes);
+  }
+}

@@ -1,0 +1,128 @@
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { impersonationHeaders, jsonAccept } from '@sluice/kube';
+import type { Agent, Impersonation } from '@sluice/model';
+import type { ClusterConnection } from '@sluice/runtime/cluster';
+import type { Raw } from '@sluice/runtime/raw';
+import http2Proxy from 'http2-proxy';
+import { Refusal } from './refusal.ts';
+import { type CanonicalRequest, header, type Request, type Response } from './request.ts';
+
+/** A call on its way to the cluster. */
+export interface Outgoing {
+  readonly call: string;
+  readonly canonical: CanonicalRequest;
+  readonly agent: Agent;
+  readonly impersonate: Impersonation;
+  readonly body: Raw;
+}
+
+/**
+ * Sends the call upstream and hands the answer to `onAnswer`, which delivers it. Resolves when the agent has
+ * the answer or went away. Throws `Refusal`: `ClusterUnreachable` while the cluster cannot have seen a byte,
+ * `EffectUnknown` after that.
+ */
+export type Forward = (
+  request: Request,
+  response: Response,
+  outgoing: Outgoing,
+  onAnswer: (answer: IncomingMessage) => Promise<void>,
+) => Promise<void>;
+
+export function createForward(connection: ClusterConnection): Forward {
+  const basePath = connection.server.pathname.replace(/\/$/, '');
+  return async (request, response, outgoing, onAnswer) => {
+    const { agent, headers: identity } = await connection.credentials().catch((cause: Error) => {
+      throw new Refusal('ClusterUnreachable', cause.message);
+    });
+    const options: RequestOptions = {
+      agent,
+      hostname: connection.server.hostname,
+      port: connection.server.port,
+      method: outgoing.canonical.method,
+      path: basePath + outgoing.canonical.target.canonical,
+      headers: { ...upstreamHeaders(request, outgoing), ...identity },
+    };
+    let sent = false;
+    let delivering: Promise<void> | undefined;
+    try {
+      await proxyWeb(request, response, {
+        onReq: () => {
+          const upstream = httpsRequest(options);
+          upstream.once('socket', (socket) => {
+            // A socket from the pool can take bytes at once, a new one when its handshake is done.
+            if (upstream.reusedSocket) sent = true;
+            else socket.once('secureConnect', () => (sent = true));
+          });
+          // http2-proxy would wait for a body that has been read already.
+          upstream.end(outgoing.body);
+          return upstream;
+        },
+        onRes: (_request, _response, answer) => (delivering = onAnswer(answer)),
+      });
+    } catch (error) {
+      if (delivering === undefined) throw sent ? effectUnknown() : unreachable(error as Error);
+      // The delivery sees the same broken connection and says what became of it.
+    }
+    await delivering;
+  };
+}
+
+interface WebOptions {
+  readonly onReq: () => ReturnType<typeof httpsRequest>;
+  readonly onRes: (request: Request, response: Response, answer: IncomingMessage) => Promise<void>;
+}
+
+/** http2-proxy's types know one protocol at a time, and no request made by the caller; its code takes both. */
+const proxyWeb = http2Proxy.web as unknown as (
+  request: Request,
+  response: Response,
+  options: WebOptions,
+) => Promise<void>;
+
+/**
+ * Headers are made afresh from a list: nothing the agent names can add one, and nothing it names in
+ * `Connection` can take one away.
+ */
+function upstreamHeaders(request: Request, outgoing: Outgoing): Record<string, string | string[]> {
+  const { canonical, body, agent, call, impersonate } = outgoing;
+  const headers: Record<string, string | string[]> = {
+    'accept-encoding': 'identity',
+    'audit-id': call,
+    'user-agent': header(request, 'user-agent'),
+    ...impersonationHeaders(impersonate, agent, call),
+  };
+  for (const name of ['kubectl-command', 'kubectl-session']) {
+    const value = header(request, name);
+    if (value !== '') headers[name] = value;
+  }
+  const accept = header(request, 'accept');
+  if (canonical.attributes.kind === 'nonResource') {
+    if (accept !== '') headers['accept'] = accept;
+  } else if (canonical.attributes.subresource === 'log') {
+    headers['accept'] = accept === '' ? '*/*' : accept;
+  } else {
+    const json = jsonAccept(accept);
+    if (json === null)
+      throw new Refusal('NotAcceptable', 'Sluice serves JSON here, and the request does not accept it');
+    headers['accept'] = json;
+  }
+  if (body.length > 0) {
+    headers['content-type'] = header(request, 'content-type') || 'application/json';
+    headers['content-length'] = String(body.length);
+  }
+  return headers;
+}
+
+function effectUnknown(): Refusal {
+  return new Refusal(
+    'EffectUnknown',
+    'the connection to the cluster broke after the call went there; the change may have taken effect',
+    'Look at the object before trying again.',
+  );
+}
+
+function unreachable(error: Error): Refusal {
+  const code = (error as NodeJS.ErrnoException).code ?? 'no connection';
+  return new Refusal('ClusterUnreachable', `the cluster cannot be reached (${code})`);
+}

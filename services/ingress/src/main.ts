@@ -1,0 +1,48 @@
+// Ingress: where agents connect. Decodes calls, has them decided, recorded and masked, and forwards them.
+// It never decides and never masks by itself.
+import { ensureStreams, failpoints, loadKey, openBroker, openLedger, runService } from '@sluice/runtime';
+import { loadConnection } from '@sluice/runtime/cluster';
+import { createVerifier } from '@sluice/runtime/identity';
+import { createAsk } from './ask.ts';
+import { createAuthenticate } from './authenticate.ts';
+import { readConfig } from './config.ts';
+import { createForward } from './forward.ts';
+import { createMaskClient } from './mask-client.ts';
+import { createPipeline, type FailpointName } from './pipeline.ts';
+import { listen } from './server.ts';
+
+runService('ingress', process.env, async ({ env, log }) => {
+  const config = readConfig(env);
+  const connection = loadConnection(config.kubeconfig, config.context);
+  // A connection to the broker per purpose: a stalled one stalls only itself.
+  const [decisions, masking, frames] = await Promise.all([
+    openBroker(env, 'ingress decisions', log),
+    openBroker(env, 'ingress masking', log),
+    openBroker(env, 'ingress frames', log),
+  ]);
+  await ensureStreams(frames);
+  const ledger = openLedger(frames, 'ingress', log);
+  const stop = new AbortController();
+  const pipeline = createPipeline({
+    connection: connection.name,
+    digestKey: loadKey(env, 'digests'),
+    authenticate: createAuthenticate(createVerifier(config.keysDir)),
+    ask: createAsk(decisions, loadKey(env, 'decisions'), log),
+    maskClient: createMaskClient(masking, loadKey(env, 'raw')),
+    forward: createForward(connection),
+    ledger,
+    failpoint: failpoints<FailpointName>(env),
+    stop: stop.signal,
+    log,
+  });
+  const server = await listen(config, pipeline, stop, log);
+  return {
+    facts: { port: server.port, connection: connection.name },
+    async drain() {
+      await server.drain();
+      const left = await ledger.drain(5_000);
+      if (left > 0) log.error({ left }, 'frames without an ack are lost with this process');
+      await Promise.all([decisions.drain(), masking.drain(), frames.drain()]);
+    },
+  };
+});

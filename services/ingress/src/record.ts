@@ -1,0 +1,153 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { BodyNote, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
+import type { Ledger } from '@sluice/runtime';
+import { Refusal } from './refusal.ts';
+
+/** A broker that has not acknowledged by then counts as gone for this call; the frame stays due. */
+const ackDeadlineMs = 2_000;
+/** A response frame carries at most this much, bytes. */
+const frameBytes = 256 * 1024;
+/** Response bytes may run ahead of their acks by this much, */
+const windowBytes = 256 * 1024;
+/** and by this long. */
+const windowMs = 200;
+/** Of reads, so much of the response body is recorded; of writes all of it. */
+const readBodyBytes = 64 * 1024;
+
+/** The frames of one call, in their order: call, responses, outcome. */
+export class CallRecord {
+  readonly id: string;
+  readonly session: string;
+  readonly #ledger: Ledger;
+  readonly #startedAt = performance.now();
+  #written = false;
+  #ended = false;
+
+  constructor(ledger: Ledger, id: string, session: string) {
+    this.#ledger = ledger;
+    this.id = id;
+    this.session = session;
+  }
+
+  /** Whether the call frame was written. */
+  get written(): boolean {
+    return this.#written;
+  }
+
+  /** Writes call and decision, and returns once the broker has them on disk. Throws `Refusal`. */
+  async call(meta: FrameMeta['call'], maskedBody: Uint8Array): Promise<void> {
+    this.#written = true;
+    const acked = this.#ledger.append('calls', {
+      kind: 'call',
+      call: this.id,
+      session: this.session,
+      meta,
+      bytes: maskedBody,
+    });
+    if (!(await inTime(acked, ackDeadlineMs))) {
+      throw new Refusal('RecordUnavailable', 'Sluice cannot record this call now, so it was not made');
+    }
+  }
+
+  /** Opens the response's part of the record. */
+  response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWrite: boolean): ResponseRecord {
+    const limit = recorded === 'digest' ? 0 : isWrite ? Number.POSITIVE_INFINITY : readBodyBytes;
+    return new ResponseRecord(this.#ledger, this, meta, limit);
+  }
+
+  /** The one outcome. A second one is dropped: the first thing that ended the call names it. */
+  outcome(end: {
+    readonly outcome: Outcome;
+    readonly status: number;
+    readonly reasonCode: ReasonCode | '';
+    readonly body?: BodyNote;
+    readonly sha256?: string;
+  }): void {
+    if (this.#ended || !this.#written) return;
+    this.#ended = true;
+    const durationMicros = Math.round((performance.now() - this.#startedAt) * 1000);
+    const { body = null, sha256 = '' } = end;
+    // Nobody waits for it: the ledger publishes it until it is acknowledged.
+    void this.#ledger.append('calls', {
+      kind: 'outcome',
+      call: this.id,
+      session: this.session,
+      meta: { outcome: end.outcome, status: end.status, reasonCode: end.reasonCode, body, sha256, durationMicros },
+      bytes: new Uint8Array(0),
+    });
+  }
+}
+
+/** The masked bytes of one response, as they go to the agent. */
+export class ResponseRecord {
+  readonly #ledger: Ledger;
+  readonly #record: CallRecord;
+  readonly #meta: FrameMeta['response'];
+  readonly #limit: number;
+  readonly #hash: Hash = createHash('sha256');
+  #bytes = 0;
+  #aheadBytes = 0;
+  #last: Promise<void> = Promise.resolve();
+  #aheadSince = 0;
+
+  constructor(ledger: Ledger, record: CallRecord, meta: FrameMeta['response'], limit: number) {
+    this.#ledger = ledger;
+    this.#record = record;
+    this.#meta = meta;
+    this.#limit = limit;
+  }
+
+  /** Records bytes before they are delivered, and waits while too many run ahead. Throws `Refusal`. */
+  async append(bytes: Buffer): Promise<void> {
+    this.#hash.update(bytes);
+    const recorded = bytes.subarray(0, Math.max(0, this.#limit - this.#bytes));
+    for (let at = 0; at < recorded.length; at += frameBytes) {
+      this.#publish(recorded.subarray(at, at + frameBytes), this.#bytes + at);
+    }
+    this.#bytes += bytes.length;
+    const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
+    if (late || this.#aheadBytes > windowBytes) await this.settled();
+  }
+
+  /** Waits until everything recorded is acknowledged: the last byte goes out after that. Throws `Refusal`. */
+  async settled(): Promise<void> {
+    if (this.#aheadBytes > 0 && !(await inTime(this.#last, ackDeadlineMs))) {
+      throw new Refusal('ResponseWithheld', 'the answer could not be recorded, so it is withheld');
+    }
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** SHA-256 of what was appended, hex. Ends the record. */
+  sha256(): string {
+    return this.#hash.digest('hex');
+  }
+
+  #publish(bytes: Buffer, offset: number): void {
+    if (this.#aheadBytes === 0) this.#aheadSince = performance.now();
+    this.#aheadBytes += bytes.length;
+    const acked = this.#ledger
+      .append('bytes', {
+        kind: 'response',
+        call: this.#record.id,
+        session: this.#record.session,
+        meta: this.#meta,
+        bytes,
+        offset,
+      })
+      .then(() => {
+        this.#aheadBytes -= bytes.length;
+      });
+    this.#last = Promise.all([this.#last, acked]).then(() => undefined);
+  }
+}
+
+async function inTime(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false);
+  });
+  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer));
+}
