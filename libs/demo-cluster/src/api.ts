@@ -1,0 +1,275 @@
+import { parse } from 'yaml';
+import { admit, reconcile, removeAll } from './controllers.ts';
+import { discover } from './discovery.ts';
+import { apiVersionOf, type Kind, kinds } from './kinds.ts';
+import { ApiError, at, isObject, type Json, type Stored, textAt } from './objects.ts';
+import { applyPatch } from './patch.ts';
+import { fieldSelector, labelSelector } from './selectors.ts';
+import { type Change, notFound, type Store } from './store.ts';
+import { tableOf } from './table.ts';
+
+/** A request, as far as the API cares. */
+export interface ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly accept: string;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** `stream`: `start` writes pieces until it is stopped or calls `end`. */
+export type ApiAnswer =
+  | { readonly kind: 'json'; readonly code: number; readonly body: Json }
+  | { readonly kind: 'text'; readonly body: string }
+  | {
+      readonly kind: 'stream';
+      readonly contentType: string;
+      readonly start: (write: (text: string) => void, end: () => void) => () => void;
+    };
+
+/** Answers one request. Throws `ApiError`. */
+export function answer(store: Store, request: ApiRequest): ApiAnswer {
+  const { path, query } = request;
+  const found = locate(path);
+  if (found === undefined) {
+    const discovered = discover(path.replace(/(.)\/$/, '$1'));
+    if (typeof discovered === 'string') return { kind: 'text', body: discovered };
+    if (discovered !== undefined) return json(200, discovered);
+    throw new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+  }
+  const { kind, namespace, name, subresource } = found;
+  if (kind.review) return json(201, review(kind));
+  if (subresource === 'log') return podLog(store.get(kind, namespace, name), query);
+  if (subresource === 'scale') return scale(store, found, request);
+  if (subresource !== '' && subresource !== 'status') throw notFound(kind, name);
+  switch (request.method) {
+    case 'GET':
+    case 'HEAD':
+      if (name !== '') return shown(store, found, request, store.get(kind, namespace, name));
+      return query.get('watch') === 'true' || query.get('watch') === '1'
+        ? watch(store, found, request)
+        : list(store, found, request);
+    case 'POST':
+      return json(201, save(store, found, query, admit(kind, store.prepare(kind, namespace, readBody(request)))));
+    case 'PUT': {
+      const current = store.get(kind, namespace, name);
+      const body = readBody(request);
+      const version = textAt(body, 'metadata', 'resourceVersion');
+      if (version !== '' && version !== current.metadata.resourceVersion) {
+        throw new ApiError(
+          409,
+          'Conflict',
+          `Operation cannot be fulfilled on ${kind.resource} "${name}": the object has been modified`,
+        );
+      }
+      return json(200, save(store, found, query, changed(kind, current, body)));
+    }
+    case 'PATCH':
+      return patch(store, found, request);
+    case 'DELETE':
+      return name === '' ? removeCollection(store, found, query) : removeOne(store, found, query);
+    default:
+      throw new ApiError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
+  }
+}
+
+interface Located {
+  readonly kind: Kind;
+  readonly namespace: string;
+  readonly name: string;
+  readonly subresource: string;
+}
+
+function locate(path: string): Located | undefined {
+  const [prefix, ...parts] = path
+    .split('/')
+    .filter((part) => part !== '')
+    .map(decodeURIComponent);
+  const group = prefix === 'apis' ? parts.shift() : prefix === 'api' ? '' : undefined;
+  if (group === undefined) return undefined;
+  const version = parts.shift();
+  const namespaced = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'status' && parts[2] !== 'finalize';
+  const namespace = namespaced ? (parts[1] ?? '') : '';
+  const [resource, name = '', subresource = ''] = namespaced ? parts.slice(2) : parts;
+  const kind = kinds.find((known) => known.group === group && known.version === version && known.resource === resource);
+  return kind === undefined ? undefined : { kind, namespace, name, subresource };
+}
+
+function selected(store: Store, { kind, namespace }: Located, query: URLSearchParams): Stored[] {
+  const byLabel = labelSelector(query.get('labelSelector') ?? '');
+  const byField = fieldSelector(query.get('fieldSelector') ?? '');
+  return store.list(kind, namespace).filter((object) => byLabel(object) && byField(object));
+}
+
+function list(store: Store, found: Located, { query, accept }: ApiRequest): ApiAnswer {
+  const { kind } = found;
+  const items = selected(store, found, query);
+  const resourceVersion = String(store.version);
+  if (wantsTable(accept)) return json(200, tableOf(kind, items, resourceVersion, query.get('includeObject') ?? ''));
+  // Items of a typed list carry neither kind nor apiVersion.
+  const bare = items.map(({ kind: _kind, apiVersion: _apiVersion, ...item }) => item);
+  return json(200, {
+    kind: `${kind.kind}List`,
+    apiVersion: apiVersionOf(kind),
+    metadata: { resourceVersion },
+    items: bare,
+  });
+}
+
+function watch(store: Store, { kind, namespace }: Located, { query, accept }: ApiRequest): ApiAnswer {
+  const byLabel = labelSelector(query.get('labelSelector') ?? '');
+  const byField = fieldSelector(query.get('fieldSelector') ?? '');
+  const after = Number(query.get('resourceVersion') ?? 0) || store.version;
+  const timeoutMs = Number(query.get('timeoutSeconds') ?? 0) * 1000;
+  return {
+    kind: 'stream',
+    contentType: 'application/json',
+    start(write, end) {
+      const stop = store.watch(kind, after, ({ type, object }: Change) => {
+        if (namespace !== '' && object.metadata.namespace !== namespace) return;
+        if (!byLabel(object) || !byField(object)) return;
+        const version = object.metadata.resourceVersion;
+        const shownObject = wantsTable(accept)
+          ? tableOf(kind, [object], version, query.get('includeObject') ?? '')
+          : object;
+        write(`${JSON.stringify({ type, object: shownObject })}\n`);
+      });
+      const timer = timeoutMs > 0 ? setTimeout(end, timeoutMs) : undefined;
+      return () => {
+        stop();
+        clearTimeout(timer);
+      };
+    },
+  };
+}
+
+function shown(store: Store, { kind }: Located, { query, accept }: ApiRequest, object: Stored): ApiAnswer {
+  if (!wantsTable(accept)) return json(200, object);
+  return json(200, tableOf(kind, [object], String(store.version), query.get('includeObject') ?? ''));
+}
+
+function patch(store: Store, found: Located, request: ApiRequest): ApiAnswer {
+  const { kind, namespace, name } = found;
+  const type = request.contentType.split(';', 1)[0] ?? '';
+  const current = store.find(kind, namespace, name);
+  if (current === undefined) {
+    if (type !== 'application/apply-patch+yaml') throw notFound(kind, name);
+    const created = admit(kind, store.prepare(kind, namespace, readBody(request)));
+    return json(201, save(store, found, request.query, created));
+  }
+  const patched = applyPatch(current, type, request.body);
+  return json(200, save(store, found, request.query, changed(kind, current, patched)));
+}
+
+/** A changed object keeps what only the server gives. */
+function changed(kind: Kind, current: Stored, wanted: Json): Stored {
+  const { uid, creationTimestamp, name, namespace } = current.metadata;
+  const metadata = {
+    ...(wanted['metadata'] as Json),
+    uid,
+    creationTimestamp,
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+  return admit(kind, { ...wanted, apiVersion: current.apiVersion, kind: current.kind, metadata } as Stored);
+}
+
+/** Stores, or with `dryRun=All` only says what would be stored. */
+function save(store: Store, { kind, namespace, name }: Located, query: URLSearchParams, object: Stored): Stored {
+  const current = store.find(kind, namespace, name === '' ? object.metadata.name : name);
+  if (query.getAll('dryRun').includes('All')) return object;
+  // Writing what is there already changes nothing, not even the version.
+  if (current !== undefined && JSON.stringify(withoutVersion(current)) === JSON.stringify(withoutVersion(object)))
+    return current;
+  const stored = store.put(kind, object);
+  reconcile(store, kind, stored, 'stored');
+  return store.find(kind, stored.metadata.namespace ?? '', stored.metadata.name) ?? stored;
+}
+
+function withoutVersion(object: Stored): Json {
+  return { ...object, metadata: { ...object.metadata, resourceVersion: '' } };
+}
+
+function removeOne(store: Store, { kind, namespace, name }: Located, query: URLSearchParams): ApiAnswer {
+  const object = store.get(kind, namespace, name);
+  if (!query.getAll('dryRun').includes('All')) removeAll(store, kind, object);
+  const details = { name, group: kind.group, kind: kind.resource, uid: object.metadata.uid };
+  return json(200, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details });
+}
+
+/** Answers with the whole list, as the real server does, dry run or not. */
+function removeCollection(store: Store, found: Located, query: URLSearchParams): ApiAnswer {
+  const items = selected(store, found, query);
+  if (!query.getAll('dryRun').includes('All')) for (const item of items) removeAll(store, found.kind, item);
+  const { kind } = found;
+  return json(200, {
+    kind: `${kind.kind}List`,
+    apiVersion: apiVersionOf(kind),
+    metadata: { resourceVersion: String(store.version) },
+    items,
+  });
+}
+
+function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
+  const { kind, namespace, name } = found;
+  const current = store.get(kind, namespace, name);
+  const shownAs = (object: Stored): Json => ({
+    kind: 'Scale',
+    apiVersion: 'autoscaling/v1',
+    metadata: { name, namespace, uid: object.metadata.uid, resourceVersion: object.metadata.resourceVersion },
+    spec: { replicas: at(object, 'spec', 'replicas') },
+    status: { replicas: at(object, 'status', 'replicas') ?? 0 },
+  });
+  if (request.method === 'GET') return json(200, shownAs(current));
+  const type = request.contentType.split(';', 1)[0] ?? '';
+  const wanted = request.method === 'PUT' ? readBody(request) : applyPatch(shownAs(current), type, request.body);
+  const spec = { ...(current['spec'] as Json), replicas: Number(textAt(wanted, 'spec', 'replicas')) };
+  return json(200, shownAs(save(store, found, request.query, { ...current, spec })));
+}
+
+function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
+  const lines = ['starting', 'listening on 8080', `serving as ${pod.metadata.name}`];
+  const tail = Number(query.get('tailLines') ?? lines.length);
+  const text = lines
+    .slice(Math.max(0, lines.length - tail))
+    .map((line) => `${line}\n`)
+    .join('');
+  if (query.get('follow') !== 'true') return { kind: 'text', body: text };
+  return {
+    kind: 'stream',
+    contentType: 'text/plain',
+    start(write) {
+      if (text !== '') write(text);
+      let tick = 0;
+      const timer = setInterval(() => write(`tick ${++tick}\n`), 500);
+      return () => clearInterval(timer);
+    },
+  };
+}
+
+/** Rights are not simulated: whoever Sluice lets through may do everything here. The question need not be read. */
+function review(kind: Kind): Json {
+  const status =
+    kind.kind === 'SelfSubjectReview'
+      ? { userInfo: { username: 'demo', groups: [] } }
+      : { allowed: true, reason: 'the demo cluster allows everything' };
+  return { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: {}, spec: {}, status };
+}
+
+function readBody({ body, contentType }: ApiRequest): Json {
+  if (contentType.includes('protobuf') || contentType.includes('cbor')) {
+    throw new ApiError(415, 'UnsupportedMediaType', `the demo cluster reads JSON and YAML, not ${contentType}`);
+  }
+  const parsed: unknown = parse(body);
+  if (!isObject(parsed)) throw new ApiError(400, 'BadRequest', 'the body is no object');
+  return parsed;
+}
+
+function wantsTable(accept: string): boolean {
+  return (accept.split(',')[0] ?? '').includes('as=Table');
+}
+
+function json(code: number, body: Json): ApiAnswer {
+  return { kind: 'json', code, body };
+}
