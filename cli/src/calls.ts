@@ -1,0 +1,51 @@
+import type { CallRow } from '@sluice/model';
+import type { HomePaths } from './home.ts';
+import { askRecords } from './records.ts';
+import { printable, table } from './text.ts';
+
+/** `sluice calls list`, with its options parsed. */
+export interface CallsOptions {
+  readonly agent?: string;
+  readonly effect?: 'allow' | 'deny';
+  /** Milliseconds. */
+  readonly since?: number;
+  readonly limit: number;
+  readonly json?: true;
+}
+
+export async function listCalls(home: HomePaths, options: CallsOptions, out: NodeJS.WritableStream): Promise<void> {
+  const { agent, effect, since, limit } = options;
+  const { calls } = await askRecords(home, {
+    kind: 'calls',
+    limit,
+    ...(agent === undefined ? {} : { agent }),
+    ...(effect === undefined ? {} : { effect }),
+    ...(since === undefined ? {} : { sinceMs: Date.now() - since }),
+  });
+  out.write(options.json ? `${JSON.stringify(calls)}\n` : callsTable(calls));
+}
+
+const heads = ['TIME', 'AGENT', 'VERB', 'RESOURCE', 'NAMESPACE', 'NAME', 'EFFECT', 'STATUS', 'OUTCOME', 'REASON', 'ID'];
+
+/** The table for people. Exported for its test. */
+export function callsTable(calls: readonly CallRow[]): string {
+  if (calls.length === 0) return 'No calls.\n';
+  return table(
+    heads,
+    calls.map((call) =>
+      [
+        call.at.replace('T', ' ').slice(0, 19),
+        call.agent,
+        call.verb,
+        call.resource,
+        call.namespace || '-',
+        call.name || '-',
+        call.effect,
+        call.status === null ? '-' : String(call.status || '-'),
+        call.outcome ?? 'running',
+        call.reasonCode,
+        call.id,
+      ].map(printable),
+    ),
+  );
+}

@@ -1,0 +1,67 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Where a local Sluice keeps its state: `SLUICE_HOME`. */
+export interface HomePaths {
+  readonly root: string;
+  /** Keys, 0600 in a directory 0700. */
+  readonly keys: string;
+  /** Certificates, public. */
+  readonly certificates: string;
+  readonly ca: string;
+  readonly broker: string;
+  readonly database: string;
+  readonly logs: string;
+  readonly demo: string;
+  readonly agentKubeconfig: string;
+  /** HTTP on a Unix socket, 0600: how the CLI reaches a running Sluice. */
+  readonly controlSocket: string;
+  readonly state: string;
+}
+
+export function homePaths(root: string): HomePaths {
+  return {
+    root,
+    keys: join(root, 'keys'),
+    certificates: join(root, 'tls'),
+    ca: join(root, 'tls', 'ca.crt'),
+    broker: join(root, 'broker'),
+    database: join(root, 'database'),
+    logs: join(root, 'log'),
+    demo: join(root, 'demo'),
+    agentKubeconfig: join(root, 'agent.kubeconfig'),
+    controlSocket: join(root, 'control.sock'),
+    state: join(root, 'state.json'),
+  };
+}
+
+/** Makes the directories; the home itself is its owner's alone. */
+export function makeHome(home: HomePaths): void {
+  mkdirSync(home.root, { recursive: true, mode: 0o700 });
+  for (const dir of [home.keys, home.certificates, home.broker, home.database, home.logs, home.demo]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
+}
+
+/** What `sluice up` leaves for other commands, and for the next `sluice up` after a crash. */
+export interface State {
+  /** Of `sluice up`. */
+  readonly pid: number;
+  readonly port: number;
+  readonly connection: string;
+  /** Processes by part. */
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+/** The state of the Sluice that runs or ran here, or `null`. */
+export function readState(home: HomePaths): State | null {
+  try {
+    return JSON.parse(readFileSync(home.state, 'utf8')) as State;
+  } catch {
+    return null;
+  }
+}
+
+export function writeState(home: HomePaths, state: State): void {
+  writeFileSync(home.state, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+}

@@ -1,0 +1,315 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Impersonation } from '@sluice/model';
+import {
+  type Broker,
+  ConfigError,
+  createLogger,
+  type Env,
+  ensureKeys,
+  integer,
+  type Logger,
+  openBroker,
+  type Part,
+  type Running,
+  supervise,
+} from '@sluice/runtime';
+import type { ClusterConnection } from '@sluice/runtime/cluster';
+import { ensureLocalIssuer, localIssuer } from '@sluice/runtime/identity';
+import { type HomePaths, makeHome, writeState } from '../home.ts';
+import { createKubeconfig } from '../kubeconfig.ts';
+import { freePort, planBroker } from './broker.ts';
+import { chooseCluster, missingRights } from './cluster.ts';
+import { listenControl } from './control.ts';
+import { takeOver } from './take-over.ts';
+import { ensureCertificates, ensureDemoCertificates } from './tls.ts';
+
+/** `sluice up`, with every path absolute. */
+export interface UpOptions {
+  readonly home: HomePaths;
+  /** Root of the clone: where services and tools are. */
+  readonly repository: string;
+  readonly env: Env;
+  /** Empty: the current context if it answers, else the demo cluster. */
+  readonly kubeconfig: string;
+  readonly context: string;
+  readonly port: number;
+  readonly policies: string;
+  readonly out: NodeJS.WritableStream;
+}
+
+const demoAgent = { agent: 'demo', groups: [], ttlSeconds: 3600 } as const;
+/** The demo agent's token is renewed long before it ends. */
+const renewMs = 20 * 60_000;
+const parentPollMs = 500;
+
+/** Starts every part, says so, and runs until it is told to stop. Throws `ConfigError`; then nothing is left running. */
+export async function up(options: UpOptions): Promise<void> {
+  const stop = stopRequested();
+  const local = new Local(options);
+  try {
+    await Promise.race([
+      local.start(),
+      stop.then(() => {
+        throw new Stopped();
+      }),
+    ]);
+    const why = await Promise.race([stop, local.broken]);
+    options.out.write(`Stopping (${why})\n`);
+    if (local.isBroken) process.exitCode = 1;
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+  } finally {
+    await local.stop();
+  }
+}
+
+class Stopped extends Error {}
+
+/** The parts of a Sluice on one machine. */
+class Local {
+  readonly #options: UpOptions;
+  #log: Logger = createLogger('up');
+  /** In the order they were started; they stop in the reverse one. */
+  readonly #running: Running[] = [];
+  readonly #closers: (() => Promise<void>)[] = [];
+  readonly broken: Promise<string>;
+  #break: (why: string) => void = () => undefined;
+  isBroken = false;
+  #port = 0;
+  #connection = '';
+
+  constructor(options: UpOptions) {
+    this.#options = options;
+    this.broken = new Promise((resolve) => {
+      this.#break = (why) => {
+        this.isBroken = true;
+        resolve(why);
+      };
+    });
+  }
+
+  async start(): Promise<void> {
+    const { home, port, policies, repository, kubeconfig, context } = this.#options;
+    await takeOver(home);
+    makeHome(home);
+    this.#log = createLogger('up', this.#logFile('up'));
+    const tiers = checkPolicies(this.#options);
+    this.#say('policies', policies.replace(`${repository}/`, ''));
+
+    const choice = await chooseCluster(kubeconfig, context);
+    ensureKeys(home.keys);
+    await ensureLocalIssuer(home.keys);
+    const tls = await ensureCertificates(home);
+
+    const natsUrl = await this.#startBroker();
+    const cluster =
+      choice.kind === 'real' ? { kubeconfig, context } : { kubeconfig: await this.#startDemo(choice.why), context: '' };
+    if (choice.kind === 'real')
+      this.#say('cluster', `context "${choice.connection.name}" at ${choice.connection.server.host}`);
+
+    const base = { ...inherited(this.#options.env), SLUICE_NATS_URL: natsUrl, SLUICE_KEYS_DIR: home.keys };
+    const database = this.#options.env['SLUICE_CLICKHOUSE_URL'];
+    await this.#service('recorder', {
+      ...base,
+      SLUICE_DATABASE_DIR: home.database,
+      ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
+    });
+    this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');
+    await this.#service('policy', { ...base, SLUICE_POLICIES: policies, SLUICE_ISSUERS: localIssuer });
+    this.#say('policy', 'ready');
+    await this.#service('masking', base);
+    this.#say('masking', 'ready');
+    const ingress = await this.#service('ingress', {
+      // Exec plugins of the kubeconfig may need anything that the user's own kubectl has.
+      ...this.#options.env,
+      ...base,
+      SLUICE_PORT: String(port),
+      SLUICE_TLS_CERT: tls.cert,
+      SLUICE_TLS_KEY: tls.key,
+      SLUICE_KUBECONFIG: cluster.kubeconfig,
+      SLUICE_CONTEXT: cluster.context,
+    });
+    this.#port = Number(ingress.facts['port']);
+    this.#connection = String(ingress.facts['connection']);
+    this.#say('ingress', `https://127.0.0.1:${this.#port}`);
+
+    const broker = await openBroker({ SLUICE_NATS_URL: natsUrl }, 'control', this.#log);
+    await this.#openControl(broker);
+    this.#remember();
+    await this.#renewDemoAgent();
+    if (choice.kind === 'real') await this.#checkRights(choice.connection, tiers);
+    this.#welcome();
+  }
+
+  async stop(): Promise<void> {
+    for (const close of this.#closers.reverse()) await close();
+    for (const part of [...this.#running].reverse()) await part.stop();
+  }
+
+  async #startBroker(): Promise<string> {
+    const { env, home } = this.#options;
+    const given = env['SLUICE_NATS_URL'];
+    if (given !== undefined && given !== '') {
+      this.#say('broker', new URL(given).host);
+      return given;
+    }
+    const server = env['SLUICE_NATS_SERVER'] ?? (await this.#fetch('nats-server'));
+    const plan = await planBroker(home, server, this.#logFile('broker'));
+    await this.#part(plan.part);
+    this.#say('broker', `nats-server ${plan.version}, JetStream in ${home.broker}`);
+    return plan.url;
+  }
+
+  /** Starts the cluster that ships with Sluice; returns its kubeconfig. */
+  async #startDemo(why: string): Promise<string> {
+    const { home, repository, env } = this.#options;
+    await ensureDemoCertificates(home);
+    await this.#part({
+      name: 'demo-cluster',
+      ...program(repository, 'libs/demo-cluster/src/main.ts'),
+      env: {
+        ...inherited(env),
+        SLUICE_DEMO_DIR: home.demo,
+        SLUICE_DEMO_PORT: String(await freePort()),
+        SLUICE_DEMO_TOKEN: randomBytes(24).toString('base64url'),
+      },
+      output: this.#logFile('demo-cluster'),
+      ready: 'ipc',
+    });
+    this.#say('cluster', `a demo cluster that ships with Sluice: simulated, in memory (${why})`);
+    return join(home.demo, 'kubeconfig');
+  }
+
+  async #service(name: string, env: Env): Promise<Running> {
+    const { repository } = this.#options;
+    const output = this.#logFile(name);
+    return this.#part({ name, ...program(repository, `services/${name}/src/main.ts`), env, output, ready: 'ipc' });
+  }
+
+  async #part(part: Part): Promise<Running> {
+    const delayMs = integer(this.#options.env, 'SLUICE_RESTART_DELAY_MS', 500);
+    try {
+      const running = await supervise(part, delayMs, this.#log, {
+        broken: (why) => this.#break(why),
+        restarted: () => {
+          this.#say(part.name, 'died, and was started again');
+          this.#remember();
+        },
+      });
+      this.#running.push(running);
+      return running;
+    } catch (error) {
+      throw new ConfigError(
+        `${part.name}: ${(error as Error).message} (log: ${this.#options.home.logs}/${part.name}.log)`,
+      );
+    }
+  }
+
+  async #openControl(broker: Broker): Promise<void> {
+    const control = await listenControl(this.#options.home.controlSocket, broker);
+    this.#closers.push(async () => {
+      await control.close();
+      await broker.drain();
+    });
+  }
+
+  /** The demo agent's kubeconfig, with a token that never gets old while Sluice runs. */
+  async #renewDemoAgent(): Promise<void> {
+    const { home } = this.#options;
+    const write = async (): Promise<void> => {
+      writeFileSync(home.agentKubeconfig, await createKubeconfig(home, this.#port, demoAgent), { mode: 0o600 });
+    };
+    await write();
+    const timer = setInterval(() => {
+      write().catch((error: unknown) => this.#log.error({ err: error }, 'the demo agent\u2019s token was not renewed'));
+    }, renewMs);
+    this.#closers.push(async () => clearInterval(timer));
+  }
+
+  async #checkRights(connection: ClusterConnection, tiers: readonly Impersonation[]): Promise<void> {
+    const missing = await missingRights(connection, tiers);
+    if (missing.length === 0) return;
+    this.#options.out.write(
+      `\nIn this cluster Sluice's identity lacks: ${missing.join(', ')}.\nCalls will be refused by the cluster until an administrator runs\n  kubectl apply -f deploy/rbac/\n\n`,
+    );
+  }
+
+  #welcome(): void {
+    const { home, out, repository } = this.#options;
+    const kubeconfig = home.agentKubeconfig.replace(`${repository}/`, '');
+    out.write(`Sluice is ready
+  The demo agent's kubeconfig: ${kubeconfig}
+  An agent must run under another account than Sluice: this one can read its keys.
+  Try, in a second shell:
+    kubectl --kubeconfig ${kubeconfig} get pods -A
+    kubectl --kubeconfig ${kubeconfig} delete namespace shop
+    npx --no-install sluice calls list
+`);
+  }
+
+  async #fetch(tool: string): Promise<string> {
+    const setup = join(this.#options.repository, 'tools', 'setup.mjs');
+    try {
+      const found = await promisify(execFile)(process.execPath, [setup, tool], { encoding: 'utf8' });
+      if (found.stderr !== '') this.#options.out.write(found.stderr);
+      return found.stdout.trim();
+    } catch (error) {
+      const { stderr } = error as { stderr?: string };
+      throw new ConfigError((stderr ?? '').trim() || `${tool} is missing and could not be fetched`);
+    }
+  }
+
+  /** A part's log begins anew with each start of Sluice. */
+  #logFile(name: string): string {
+    const file = join(this.#options.home.logs, `${name}.log`);
+    writeFileSync(file, '', { mode: 0o600 });
+    return file;
+  }
+
+  #remember(): void {
+    const parts = Object.fromEntries(this.#running.map((part) => [part.name, part.pid() ?? 0]));
+    writeState(this.#options.home, { pid: process.pid, port: this.#port, connection: this.#connection, parts });
+  }
+
+  #say(part: string, what: string): void {
+    this.#options.out.write(`  ${part.padEnd(9)} ${what}\n`);
+  }
+}
+
+/** Compiles the policies before anything starts. Returns the identities they give. Throws `ConfigError`. */
+function checkPolicies({ policies, repository, env }: UpOptions): readonly Impersonation[] {
+  const { command, args } = program(repository, 'services/policy/src/main.ts');
+  const checked = spawnSync(command, args, {
+    env: { ...inherited(env), SLUICE_CHECK_ONLY: '1', SLUICE_POLICIES: policies, SLUICE_ISSUERS: localIssuer },
+    encoding: 'utf8',
+  });
+  if (checked.status !== 0) throw new ConfigError(checked.stderr.trim());
+  return JSON.parse(checked.stdout) as readonly Impersonation[];
+}
+
+function program(repository: string, file: string): { readonly command: string; readonly args: readonly string[] } {
+  return { command: process.execPath, args: [join(repository, file)] };
+}
+
+/** What a part inherits: enough to find programs and for the fault experiments, and none of the user's secrets. */
+function inherited(env: Env): Record<string, string> {
+  const names = ['PATH', 'HOME', 'TMPDIR', 'KUBECONFIG', 'SLUICE_FAILPOINTS', 'NODE_EXTRA_CA_CERTS'];
+  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+}
+
+/** Resolves with the reason when somebody wants Sluice to stop, or its parent is gone. */
+function stopRequested(): Promise<string> {
+  const parent = process.ppid;
+  return new Promise((resolve) => {
+    process.on('SIGINT', () => resolve('interrupted'));
+    process.on('SIGTERM', () => resolve('terminated'));
+    // npm may die without passing a signal on.
+    setInterval(() => {
+      if (process.ppid !== parent) resolve('the parent process is gone');
+    }, parentPollMs).unref();
+  });
+}
