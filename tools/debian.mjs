@@ -1,0 +1,95 @@
+// Programs out of Debian packages without root: apt with private lists and caches, and dpkg that only unpacks.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** apt and dpkg call helpers that stand in the system's folders, whatever the user's PATH is. */
+const systemPath = `${process.env.PATH}:/usr/sbin:/usr/bin:/sbin:/bin`;
+
+/**
+ * Fetches the program of a package of the same name: from the suites this machine uses if they have it new enough,
+ * else from Debian sid, where it is newest.
+ * @param {string} name of package and program
+ * @param {(version: string) => boolean} isGood judges the version a suite offers
+ * @param {string} scratch a folder for this alone; the caller removes it
+ * @param {(place: string) => void} say told where from, before the download
+ * @returns {string | undefined} the program, inside `scratch`; undefined where no suite has it
+ */
+export function fetchFromDebian(name, isGood, scratch, say) {
+  rmSync(scratch, { recursive: true, force: true });
+  const machine = new Apt(join(scratch, 'machine'), []);
+  if (machine.offers(name, isGood)) return machine.program(name, () => say('the suites this machine uses'));
+  const sid = machine.sid(join(scratch, 'sid'));
+  if (sid?.offers(name, isGood)) return sid.program(name, () => say('Debian sid'));
+  return undefined;
+}
+
+/** An apt of our own, which keeps everything it writes under one folder. */
+class Apt {
+  #folder;
+  #options;
+
+  constructor(folder, options) {
+    this.#folder = folder;
+    for (const made of ['lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, made), { recursive: true });
+    this.#options = [
+      'Dir::State::status=/dev/null',
+      `Dir::State::lists=${folder}/lists`,
+      `Dir::Cache=${folder}/cache`,
+      'APT::Sandbox::User=',
+      'Acquire::Languages=none',
+      ...options,
+    ].flatMap((option) => ['-o', option]);
+    // Its exit code says little: one foreign source that is down fails it, and the lists are good all the same.
+    this.#run('update', '-qq');
+  }
+
+  /** Whether there is a package in a version that is good. */
+  offers(name, isGood) {
+    const version = this.#run('download', '--print-uris', name).match(/_(?:\d+%3a)?(\d+\.\d+\.\d+)\S*\.deb/)?.[1];
+    return version !== undefined && isGood(version);
+  }
+
+  /** Downloads and unpacks; returns the program. */
+  program(name, say) {
+    say();
+    this.#run('download', '-qq', name);
+    const tree = join(this.#folder, 'tree');
+    for (const deb of readdirSync(this.#folder).filter((file) => file.endsWith('.deb'))) {
+      run('dpkg', ['-x', deb, tree], this.#folder);
+    }
+    return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
+  }
+
+  /** An apt that reads Debian sid alone, from the mirror this machine uses; undefined where it uses none. */
+  sid(folder) {
+    const mirror = this.#debianMirror();
+    if (mirror === undefined) return undefined;
+    mkdirSync(folder, { recursive: true });
+    const list = join(folder, 'sources.list');
+    writeFileSync(list, `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} sid main\n`);
+    return new Apt(folder, [
+      `Dir::Etc::sourcelist=${list}`,
+      'Dir::Etc::sourceparts=/dev/null',
+      'Dir::Etc::preferencesparts=/dev/null',
+    ]);
+  }
+
+  #debianMirror() {
+    const targets = ['Identifier: Packages', 'Component: main', 'Label: Debian'];
+    const mirrors = this.#run('indextargets', '--format', '$(REPO_URI)', ...targets)
+      .split('\n')
+      .filter(Boolean);
+    const uses = (mirror) => mirrors.filter((other) => other === mirror).length;
+    return mirrors.sort((left, right) => uses(right) - uses(left))[0];
+  }
+
+  #run(...args) {
+    return run('apt-get', [...this.#options, ...args], this.#folder);
+  }
+}
+
+/** Output of a command. One that fails, or is not there, has said nothing: what it was to bring is then found missing. */
+function run(command, args, cwd) {
+  return spawnSync(command, args, { cwd, env: { ...process.env, PATH: systemPath }, encoding: 'utf8' }).stdout ?? '';
+}

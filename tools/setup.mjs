@@ -1,0 +1,193 @@
+// What a bare machine lacks, fetched and said so: the packages with Node 24 in them, and the servers that are no
+// packages. Runs on Node 20 and without packages, since it is what brings both.
+//
+//   node tools/setup.mjs nats-server kubectl      prints the path of each, one a line
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { fetchFromDebian } from './debian.mjs';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export const node = join(root, 'node_modules', '.bin', 'node');
+const tools = join(root, '.sluice', 'tools');
+
+/** The servers Sluice can fetch: how each tells its version, the oldest that will do, its Homebrew name. */
+const servers = {
+  'nats-server': { version: ['--version'], oldest: '2.10.23', formula: 'nats-server' },
+  kubectl: { version: ['version', '--client'], oldest: '1.20.0', formula: 'kubernetes-cli' },
+};
+
+/** Nothing to be done without a person; the message is the one line to show. */
+export class SetupError extends Error {}
+
+/** Runs the program of a tool; what it cannot do ends in one line and exit code 1. */
+export async function main(program) {
+  try {
+    process.exitCode = await program();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    console.error(`sluice: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
+
+/** Makes `node_modules` what `package-lock.json` says, and sees that its Node runs. Throws `SetupError`. */
+export async function ensurePackages() {
+  if (!packagesMatch()) await alone(installPackages);
+  const version = versionOf(node, ['--version']);
+  if (version === undefined || isOlder(version, '24.0.0')) {
+    throw new SetupError(
+      `node_modules/.bin/node is not a Node 24 that runs here; the packages bring one for linux-x64, linux-arm64 and darwin-arm64, and this is ${process.platform}-${process.arch}`,
+    );
+  }
+}
+
+function installPackages() {
+  if (packagesMatch()) return;
+  console.error('Fetching packages (npm ci) …');
+  // The machine's npm on the machine's Node: the one in node_modules is about to be replaced.
+  const PATH = pathFolders()
+    .filter((folder) => resolve(folder) !== dirname(node))
+    .join(delimiter);
+  const args = [
+    'ci',
+    '--include=dev',
+    '--include=optional',
+    '--no-audit',
+    '--no-fund',
+    '--no-progress',
+    '--loglevel=error',
+  ];
+  const npm = spawnSync('npm', args, { cwd: root, env: { ...process.env, PATH }, encoding: 'utf8' });
+  if (npm.status === 0) return;
+  process.stderr.write(`${npm.stdout ?? ''}${npm.stderr ?? ''}`);
+  throw new SetupError(npm.error === undefined ? 'npm ci failed' : `npm ci could not run: ${npm.error.message}`);
+}
+
+/** npm leaves a lock of what it installed in `node_modules`, as its last step. Only packages for other machines may lack. */
+function packagesMatch() {
+  const installed = packagesIn(join(root, 'node_modules', '.package-lock.json'));
+  if (installed === undefined) return false;
+  return Object.entries(packagesIn(join(root, 'package-lock.json')) ?? {}).every(([path, wanted]) => {
+    const found = installed[path];
+    if (found !== undefined) return found.version === wanted.version && found.integrity === wanted.integrity;
+    return !path.includes('node_modules/') || wanted.optional === true;
+  });
+}
+
+function packagesIn(lock) {
+  try {
+    return JSON.parse(readFileSync(lock, 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The path of a server that runs and is new enough: on PATH, fetched before, or fetched now.
+ * @param {keyof typeof servers} name
+ * @returns {Promise<string>} absolute
+ * @throws {SetupError} where there is no way to fetch it
+ */
+export async function ensureServer(name) {
+  const own = join(tools, name);
+  return installed(name, own) ?? (await alone(() => installed(name, own) ?? fetchServer(name, own)));
+}
+
+function installed(name, own) {
+  return [...pathFolders().map((folder) => join(folder, name)), own].find((file) => works(name, file));
+}
+
+function works(name, file) {
+  const { version, oldest } = servers[name];
+  const found = versionOf(file, version);
+  return found !== undefined && !isOlder(found, oldest);
+}
+
+function fetchServer(name, own) {
+  const { oldest, formula } = servers[name];
+  if (process.platform === 'darwin') {
+    console.error(`Fetching ${name} (brew install ${formula}) …`);
+    spawnSync('brew', ['install', '--quiet', formula], { stdio: ['ignore', 2, 2] });
+    const found = installed(name, own);
+    if (found !== undefined) return found;
+  } else {
+    const scratch = join(tools, 'fetching');
+    const say = (place) => console.error(`Fetching ${name} from ${place}, without root, into .sluice/tools …`);
+    try {
+      const fetched = fetchFromDebian(name, (version) => !isOlder(version, oldest), scratch, say);
+      if (fetched !== undefined && works(name, fetched)) {
+        // A rename is all or nothing: what stands at its place is whole.
+        renameSync(fetched, own);
+        return own;
+      }
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+  }
+  throw new SetupError(
+    `${name} ${oldest} or newer is missing and cannot be fetched here; install it and put it on PATH`,
+  );
+}
+
+/** Runs `task` while no other process of this clone does: two at once would undo each other's work. */
+async function alone(task) {
+  mkdirSync(tools, { recursive: true });
+  const lock = join(tools, 'setup.lock');
+  for (let isFirst = true; !takeLock(lock); isFirst = false) {
+    if (isFirst)
+      console.error('Waiting for another process that is fetching (its id is in .sluice/tools/setup.lock) …');
+    await sleep(200);
+  }
+  try {
+    return await task();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function takeLock(lock) {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  // A process that was killed leaves its lock behind. An empty lock is one that is being written.
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')), 0);
+  } catch (error) {
+    if (error.code === 'ESRCH') rmSync(lock, { force: true });
+  }
+  return false;
+}
+
+function pathFolders() {
+  return (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+}
+
+/** What a program says its version is; undefined if it does not run. */
+function versionOf(file, args) {
+  const { status, stdout } = spawnSync(file, args, { encoding: 'utf8', timeout: 30_000 });
+  return status === 0 ? stdout.match(/\d+\.\d+\.\d+/)?.[0] : undefined;
+}
+
+function isOlder(version, oldest) {
+  const [left, right] = [version, oldest].map((text) => text.split('.').map(Number));
+  const difference = left.findIndex((part, i) => part !== right[i]);
+  return difference !== -1 && left[difference] < right[difference];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(async () => {
+    for (const name of process.argv.slice(2)) {
+      if (!Object.hasOwn(servers, name)) {
+        throw new SetupError(`unknown server "${name}"; there are ${Object.keys(servers).join(', ')}`);
+      }
+      console.log(await ensureServer(name));
+    }
+    return 0;
+  });
+}

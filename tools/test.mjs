@@ -1,0 +1,79 @@
+// npm test [-- FILES]: all tests, or these. The last line is `N passed, N failed, N skipped`.
+//
+// SLUICE_TEST_TOTALS=FILE   also appends those numbers to FILE, one JSON object a line
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join, relative, resolve } from 'node:path';
+import { runChild } from './child.mjs';
+import { ensurePackages, ensureServer, main, node, root } from './setup.mjs';
+
+const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cli/src/**/*.test.ts', 'tools/*.test.ts'];
+const endToEndTests = ['e2e/*.test.ts'];
+/** A test that hangs fails, rather than the whole run. */
+const timeoutMs = 600_000;
+
+await main(async () => {
+  await ensurePackages();
+  process.chdir(root);
+  const env = await environment();
+  const given = process.argv.slice(2).map((file) => relative(root, resolve(file)));
+  const isEndToEnd = (file) => file.startsWith('e2e/');
+  const unit = given.length === 0 ? unitTests : given.filter((file) => !isEndToEnd(file));
+  const endToEnd = given.length === 0 ? endToEndTests : given.filter(isEndToEnd);
+
+  const runs = [
+    ...(unit.length === 0 ? [] : [await run(unit, [], env)]),
+    // Each of these has a whole Sluice to itself, and with it the machine.
+    ...(endToEnd.length === 0 ? [] : [await run(endToEnd, ['--test-concurrency=1'], env)]),
+  ];
+  const sum = (key) => runs.reduce((total, counts) => total + counts[key], 0);
+  const totals = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+  if (process.env.SLUICE_TEST_TOTALS) appendFileSync(process.env.SLUICE_TEST_TOTALS, `${JSON.stringify(totals)}\n`);
+  console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  // On a machine of one's own a test may be left out; where it guards a change, it may not.
+  const isComplete = process.env.CI !== 'true' || totals.skipped === 0;
+  return totals.passed > 0 && totals.failed === 0 && isComplete ? 0 : 1;
+});
+
+/** What tests find in their environment: the broker's program, and a kubectl on PATH. */
+async function environment() {
+  const kubectl = dirname(await ensureServer('kubectl'));
+  const folders = process.env.PATH.split(delimiter);
+  return {
+    ...process.env,
+    SLUICE_NATS_SERVER: process.env.SLUICE_NATS_SERVER ?? (await ensureServer('nats-server')),
+    PATH: [...(folders.includes(kubectl) ? [] : [kubectl]), ...folders].join(delimiter),
+  };
+}
+
+/** One run of the runner. A runner that breaks off, or has nothing to run, is a failure. */
+async function run(files, options, env) {
+  const scratch = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+  const totals = join(scratch, 'totals.json');
+  try {
+    const reporters = [
+      ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+      ...[`--test-reporter=${join(root, 'tools', 'totals.mjs')}`, `--test-reporter-destination=${totals}`],
+    ];
+    const code = await runChild(
+      node,
+      ['--test', `--test-timeout=${timeoutMs}`, ...options, ...reporters, ...files],
+      env,
+    );
+    const counts = readTotals(totals);
+    for (const file of counts.empty) console.log(`${file} holds no test`);
+    const isEmpty = counts.passed + counts.failed + counts.skipped === 0;
+    if (isEmpty) console.log(`no test in ${files.join(' ')}`);
+    return (code === 0 && !isEmpty) || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function readTotals(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0, empty: [] };
+  }
+}
