@@ -129,7 +129,7 @@ async function send(response: ServerResponse, made: ApiAnswer, target: string, f
   const bytes = Buffer.from(text);
   const type = made.kind === 'text' ? 'text/plain' : 'application/json';
   response.writeHead(made.kind === 'text' ? 200 : made.code, { 'content-type': type, 'content-length': bytes.length });
-  response.write(bytes.subarray(0, 1));
+  await new Promise((resolve) => response.write(bytes.subarray(0, 1), resolve));
   await failpoints.trip('stall-after-first-byte', target);
   if (await failpoints.trip('reset-after-first-byte', target)) return void response.destroy();
   response.end(bytes.subarray(1));

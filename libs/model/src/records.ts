@@ -89,6 +89,8 @@ export interface FrameRow {
   readonly seq: number;
   readonly call: string;
   readonly at: string;
+  /** When the broker had it on disk, by the broker's clock: microseconds since the epoch. */
+  readonly storedAtMicros: number;
   readonly kind: FrameKind;
   readonly offset: number;
   /** JSON text of `FrameMeta[kind]`. */

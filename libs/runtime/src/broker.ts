@@ -143,7 +143,8 @@ export async function ensureStreams(broker: Broker): Promise<void> {
     await manager.consumers.add(stream.name, {
       durable_name: recorderConsumer,
       ack_policy: AckPolicy.Explicit,
-      ack_wait: 30_000_000_000,
+      // A recorder that died holds what it had taken for this long; one that is slow gets it twice, which is harmless.
+      ack_wait: 10_000_000_000,
       max_ack_pending: 10_000,
     });
   }

@@ -112,7 +112,7 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
         seq: ++seq,
         call: entry.call,
         session: entry.session,
-        atMicros: Math.round((performance.timeOrigin + performance.now()) * 1000),
+        atMicros: Date.now() * 1000,
         kind: entry.kind,
         offset: entry.offset ?? 0,
         meta: JSON.stringify(entry.meta),

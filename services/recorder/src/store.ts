@@ -100,7 +100,7 @@ export async function openStore(database: Database): Promise<Store> {
     frames(call, afterSeq, limit) {
       return select<FrameRow>(
         questions,
-        `SELECT ledger, toFloat64(seq) AS seq, call, ${isoTime('at')} AS at, kind, toFloat64(offset) AS offset, meta,
+        `SELECT ledger, toFloat64(seq) AS seq, call, ${isoTime('at')} AS at, toFloat64(toUnixTimestamp64Micro(stored_at)) AS storedAtMicros, kind, toFloat64(offset) AS offset, meta,
                 base64Encode(bytes) AS bytesBase64
          FROM frames WHERE call = {call:String} AND seq > {afterSeq:UInt64} ORDER BY seq LIMIT {limit:UInt32}`,
         { call, afterSeq, limit },

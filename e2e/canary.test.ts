@@ -1,0 +1,155 @@
+// A secret and a harmless marker go the same way. The marker must be found everywhere the secret could be, the
+// secret nowhere: client output, the broker's files, logs, and the database.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createClient } from '@clickhouse/client';
+import { createChdbConnection } from 'chdb/connection';
+import { type Ended, removeScratch, Sluice, scratch, until } from './sluice.ts';
+import { openUpstream, type Upstream } from './upstream.ts';
+
+const dir = scratch();
+const canary = 'canary-8f3b1c5e7a9d2046-of-the-test';
+const marker = 'marker-8f3b1c5e7a9d2046-of-the-test';
+const shown: Ended[] = [];
+let upstream: Upstream;
+let sluice: Sluice;
+
+before(async () => {
+  upstream = await openUpstream(dir);
+  sluice = await Sluice.start({
+    home: join(dir, 'home'),
+    flags: ['--kubeconfig', upstream.kubeconfig],
+    // The recorder is killed, so that frames stay in the broker's files long enough to be looked at.
+    env: { SLUICE_RESTART_DELAY_MS: '10000' },
+  });
+});
+
+after(async () => {
+  await sluice?.kubectl('delete', 'secret,configmap', 'canary', '--ignore-not-found');
+  await sluice?.stop();
+  await upstream?.close();
+  removeScratch(dir);
+});
+
+/** A value as it may stand in bytes: plain, and in base64 at each of the three alignments. */
+function forms(value: string): string[] {
+  const shifted = [0, 1, 2].map((shift) => {
+    const base64 = Buffer.from(' '.repeat(shift) + value).toString('base64');
+    // The ends mix with what stands beside the value.
+    return base64.slice(shift === 0 ? 0 : 4, -4);
+  });
+  return [value, ...shifted];
+}
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((file) => join(folder, file))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+}
+
+function filesWith(folder: string, value: string): string[] {
+  return filesUnder(folder)
+    .filter((file) => {
+      const bytes = readFileSync(file);
+      return forms(value).some((form) => bytes.includes(form));
+    })
+    .map((file) => relative(folder, file));
+}
+
+async function kubectl(...args: readonly string[]): Promise<void> {
+  shown.push(await sluice.kubectl(...args));
+}
+
+test('secret and marker go through every verb while the recorder is away', async () => {
+  await sluice.kill('recorder');
+  const manifest = join(dir, 'canary.yaml');
+  const object = (kind: string, field: string, value: string): string =>
+    `apiVersion: v1\nkind: ${kind}\nmetadata: { name: canary, namespace: default }\n${field}: { value: ${value} }\n`;
+  writeFileSync(manifest, `${object('Secret', 'stringData', canary)}---\n${object('ConfigMap', 'data', marker)}`);
+
+  const watching = sluice.kubectlLive('get', 'secrets', '-w', '-o', 'yaml', '-n', 'default');
+  let watched = '';
+  watching.stdout?.on('data', (data: Buffer) => {
+    watched += data.toString();
+  });
+  await kubectl('apply', '-f', manifest);
+  await kubectl('apply', '-f', manifest, '--server-side', '--force-conflicts');
+  for (const resource of ['secret', 'configmap']) {
+    const value = Buffer.from(resource === 'secret' ? canary : marker).toString();
+    const field = resource === 'secret' ? 'stringData' : 'data';
+    await kubectl('get', resource, 'canary', '-o', 'yaml');
+    await kubectl('get', `${resource}s`, '-o', 'json');
+    await kubectl('describe', resource, 'canary');
+    await kubectl(
+      'patch',
+      resource,
+      'canary',
+      '--type=merge',
+      '-o',
+      'yaml',
+      '-p',
+      JSON.stringify({ [field]: { again: value } }),
+    );
+    const operation = {
+      op: 'add',
+      path: `/data/more`,
+      value: resource === 'secret' ? Buffer.from(value).toString('base64') : value,
+    };
+    await kubectl('patch', resource, 'canary', '--type=json', '-o', 'json', '-p', JSON.stringify([operation]));
+    await kubectl('get', '--raw', `/api/v1/namespaces/default/${resource}s/canary`);
+    await kubectl('delete', resource, 'canary', '--dry-run=server', '-o', 'yaml');
+  }
+  // Tables with whole objects, and a deletecollection that only pretends: both answer with everything.
+  const table = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };
+  for (const resource of ['secrets', 'configmaps']) {
+    const { body } = await sluice.call('GET', `/api/v1/namespaces/default/${resource}?includeObject=Object`, '', table);
+    shown.push({ code: 0, stdout: body, stderr: '' });
+  }
+  await until('the watch to show the secret', () => watched.includes('name: canary'));
+  watching.kill('SIGINT');
+  shown.push({ code: 0, stdout: watched, stderr: '' });
+});
+
+test('the client output has the marker and not the secret', () => {
+  const all = shown.map(({ stdout, stderr }) => stdout + stderr).join('\n');
+  assert.ok(
+    forms(marker).some((form) => all.includes(form)),
+    'the marker would be seen',
+  );
+  for (const form of forms(canary)) assert.ok(!all.includes(form), form);
+});
+
+test('the broker\u2019s files have the marker and not the secret', () => {
+  const folder = join(sluice.home, 'broker');
+  assert.ok(filesWith(folder, marker).length > 0, 'the marker would be seen');
+  assert.deepEqual(filesWith(folder, canary), []);
+});
+
+test('nothing in the home of Sluice has the secret: no log, no key, no state', () => {
+  assert.deepEqual(filesWith(sluice.home, canary), []);
+});
+
+test('the database has the marker and not the secret', async () => {
+  await until('the recorder to be back and done', async () => {
+    const rows = await sluice.calls().catch(() => []);
+    return (
+      rows.some(({ verb, resource }) => verb === 'patch' && resource === 'configmaps') &&
+      rows.every(({ outcome }) => outcome !== null)
+    );
+  });
+  await sluice.stop();
+  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
+  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
+  const rowsWith = async (value: string): Promise<number> => {
+    const where = forms(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
+    const query_params = Object.fromEntries(forms(value).map((form, i) => [`form${i}`, form]));
+    const query = `SELECT toFloat64(count()) AS n FROM frames WHERE ${where.join(' OR ')}`;
+    const result = await client.query({ query, query_params, format: 'JSONEachRow' });
+    return (await result.json<{ n: number }>())[0]?.n ?? -1;
+  };
+  assert.ok((await rowsWith(marker)) > 0, 'the marker would be seen');
+  assert.equal(await rowsWith(canary), 0);
+  await client.close();
+});

@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compile, type PolicyError, type PolicySet } from './compile.ts';
+
+const issuers = ['https://id.example'];
+const pods = '{ effect: allow, verbs: [get], resources: [pods] }';
+
+/** A policy with one rule. Its rule begins at line 8, column 7. */
+function policy(rule: string, name = 'p'): string {
+  return `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: ${name} }
+spec:
+  subjects: [{ agent: demo }]
+  obligations: { impersonate: { user: u, groups: [g] } }
+  rules:
+    - ${rule}
+`;
+}
+
+function compiled(...texts: string[]): PolicySet {
+  const result = compile(
+    texts.map((text, index) => ({ name: `${index}.yaml`, text })),
+    issuers,
+  );
+  if (result.kind === 'errors') assert.fail(JSON.stringify(result.errors));
+  return result.set;
+}
+
+function errorsOf(text: string, known: readonly string[] = issuers): readonly PolicyError[] {
+  const result = compile([{ name: 'p.yaml', text }], known);
+  assert.equal(result.kind, 'errors');
+  return result.kind === 'errors' ? result.errors : [];
+}
+
+/** What is wrong, text, line, column, what the message says. */
+const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
+  ['no policy at all', '# nothing\n', 1, 1, /no AccessPolicy here/],
+  ['a list instead of a policy', '- a\n', 1, 1, /a policy is a mapping of apiVersion/],
+  [
+    'another apiVersion',
+    policy(pods).replace('v1alpha1', 'v2'),
+    1,
+    13,
+    /apiVersion must be sluice\.internal\/v1alpha1/,
+  ],
+  ['another kind', policy(pods).replace('AccessPolicy', 'Policy'), 2, 7, /kind must be AccessPolicy/],
+  [
+    'a label',
+    policy(pods).replace('name: p', 'name: p, labels: {}'),
+    3,
+    22,
+    /unknown field "labels".*known here: name/,
+  ],
+  ['an unknown field of the spec', policy(pods).replace('  rules', '  otherwise: ask\n  rules'), 7, 3, /"otherwise"/],
+  [
+    'an empty spec',
+    'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: p }\nspec:\n',
+    4,
+    6,
+    /spec is/,
+  ],
+  [
+    'a subject of both kinds',
+    policy(pods).replace('demo', 'a, group: b'),
+    5,
+    14,
+    /either \{ agent: NAME \} or \{ group/,
+  ],
+  ['a subject of neither kind', policy(pods).replace('{ agent: demo }', '{}'), 5, 14, /either \{ agent: NAME \}/],
+  ['an issuer that is not configured', policy(pods).replace('demo', 'demo, issuer: x'), 5, 37, /https:\/\/id\.example/],
+  ['no subjects', policy(pods).replace('[{ agent: demo }]', '[]'), 5, 13, /a list with at least one entry/],
+  ['a system user', policy(pods).replace('user: u', 'user: "system:admin"'), 6, 39, /system: user/],
+  ['a system group', policy(pods).replace('[g]', '[g, "system:masters"]'), 6, 54, /system: group/],
+  [
+    'an obligation of another kind',
+    policy(pods).replace('{ impersonate', '{ record: full, impersonate'),
+    6,
+    18,
+    /"record"/,
+  ],
+  [
+    'an allow without identity',
+    policy(pods).replace(/ {2}obligations.*\n/, ''),
+    5,
+    3,
+    /needs obligations\.impersonate/,
+  ],
+  [
+    'a misspelt field',
+    policy('{ effect: deny, verbs: [get], resources: [pods], whn: "x" }'),
+    8,
+    56,
+    /unknown field "whn"/,
+  ],
+  [
+    'a condition',
+    policy('{ effect: deny, verbs: [get], resources: [pods], when: "x" }'),
+    8,
+    56,
+    /known here: name, effect/,
+  ],
+  ['another effect', policy('{ effect: ask, verbs: [get], resources: [pods] }'), 8, 17, /effect is allow or deny/],
+  ['no verbs', policy('{ effect: deny, resources: [pods] }'), 8, 7, /verbs is missing/],
+  ['verbs that are no list', policy('{ effect: deny, verbs: get, resources: [pods] }'), 8, 30, /a list/],
+  ['an empty list of verbs', policy('{ effect: deny, verbs: [], resources: [pods] }'), 8, 30, /at least one entry/],
+  [
+    'an empty list of namespaces',
+    policy('{ effect: deny, verbs: [get], resources: [pods], namespaces: [] }'),
+    8,
+    68,
+    /a list/,
+  ],
+  [
+    'a number for a name',
+    policy('{ effect: deny, verbs: [get], resources: [pods], names: [1] }'),
+    8,
+    64,
+    /put quotes around/,
+  ],
+  ['neither resources nor URLs', policy('{ effect: deny, verbs: [get] }'), 8, 7, /either resources or nonResourceURLs/],
+  [
+    'resources and URLs',
+    policy('{ effect: deny, verbs: [get], resources: [pods], nonResourceURLs: [/x] }'),
+    8,
+    7,
+    /either resources or nonResourceURLs/,
+  ],
+  [
+    'a namespace for a URL',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [/x], namespaces: [a] }'),
+    8,
+    72,
+    /namespaces has no meaning beside nonResourceURLs/,
+  ],
+  ['a field given twice', policy('{ effect: deny, effect: allow, verbs: [get], resources: [pods] }'), 8, 23, /unique/],
+  ['a tab for indentation', policy(pods).replace('    -', '\t-'), 8, 1, /[Tt]ab/],
+];
+
+for (const [what, text, line, column, message] of faults) {
+  test(`${what} is refused at ${line}:${column}`, () => {
+    const [first] = errorsOf(text);
+    assert.deepEqual([first?.file, first?.line, first?.column], ['p.yaml', line, column]);
+    assert.match(first?.message ?? '', message);
+  });
+}
+
+test('lines end with CR LF as well', () => {
+  const text = policy('{ effect: ask, verbs: [get], resources: [pods] }').replaceAll('\n', '\r\n');
+  assert.deepEqual(
+    errorsOf(text).map(({ line, column }) => [line, column]),
+    [[8, 17]],
+  );
+});
+
+test('a fault in the second document of a file counts lines from the top of the file', () => {
+  const text = `${policy(pods, 'first')}---\n${policy('{ effect: ask, verbs: [get], resources: [pods] }', 'second')}`;
+  assert.deepEqual(
+    errorsOf(text).map(({ line, column }) => [line, column]),
+    [[17, 17]],
+  );
+});
+
+test('all faults of all files are reported, each with its file', () => {
+  const broken = policy('{ effect: ask, verbs: [get], resources: [pods] }');
+  const result = compile(
+    [
+      { name: 'a.yaml', text: broken },
+      { name: 'b.yaml', text: broken.replace('AccessPolicy', 'Policy') },
+    ],
+    issuers,
+  );
+  assert.ok(result.kind === 'errors');
+  assert.deepEqual(
+    result.errors.map(({ file, line, column }) => `${file}:${line}:${column}`),
+    ['a.yaml:8:17', 'b.yaml:2:7', 'b.yaml:8:17'],
+  );
+});
+
+test('an empty set of files is refused', () => {
+  assert.equal(compile([], issuers).kind, 'errors');
+});
+
+test('two policies may not have the same name, in one file or in two', () => {
+  assert.match(errorsOf(`${policy(pods)}---\n${policy(pods)}`)[0]?.message ?? '', /second policy named "p"/);
+  const result = compile(
+    ['a.yaml', 'b.yaml'].map((name) => ({ name, text: policy(pods) })),
+    issuers,
+  );
+  assert.ok(result.kind === 'errors');
+  assert.deepEqual(
+    result.errors.map(({ file }) => file),
+    ['b.yaml'],
+  );
+});
+
+test('an issuer may be left out only while one is configured', () => {
+  const [fault] = errorsOf(policy(pods), ['https://a.example', 'https://b.example']);
+  assert.deepEqual([fault?.line, fault?.column], [5, 14]);
+  assert.match(fault?.message ?? '', /several issuers are configured/);
+  const named = policy(pods).replace('agent: demo', 'agent: demo, issuer: "https://b.example"');
+  assert.equal(compile([{ name: 'p.yaml', text: named }], ['https://a.example', 'https://b.example']).kind, 'set');
+});
+
+test('a policy that only denies needs no identity', () => {
+  const text = policy('{ effect: deny, verbs: [get], resources: [pods] }').replace(/ {2}obligations.*\n/, '');
+  assert.equal(compiled(text).policies[0]?.impersonate, null);
+});
+
+test('policies are sorted by name, whatever file they are in', () => {
+  const set = compiled(`${policy(pods, 'c')}---\n${policy(pods, 'a')}`, policy(pods, 'b'));
+  assert.deepEqual(
+    set.policies.map(({ name }) => name),
+    ['a', 'b', 'c'],
+  );
+});
+
+test('a rule without a name is called by its position', () => {
+  const set = compiled(`${policy(pods)}    - { name: named, effect: allow, verbs: [get], resources: [pods] }\n`);
+  assert.deepEqual(
+    set.policies[0]?.rules.map(({ name }) => name),
+    ['rules[0]', 'named'],
+  );
+});
+
+test('the version is 16 hex digits, changes with any text, and not with the order of files', () => {
+  const [a, b] = [policy(pods, 'a'), policy(pods, 'b')];
+  assert.match(compiled(a, b).version, /^[0-9a-f]{16}$/);
+  assert.equal(compiled(a, b).version, compiled(b, a).version);
+  assert.notEqual(compiled(a, b).version, compiled(a, `${b}# more\n`).version);
+});

@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Decision, DecisionRequest, RequestAttributes } from '@sluice/model';
+import fc from 'fast-check';
+import { compile, type PolicySet } from './compile.ts';
+import { evaluate } from './evaluate.ts';
+
+const issuer = 'https://id.example';
+const nowMs = 1_700_000_000_000;
+const demoUser = '{ user: "sluice:tier:demo", groups: ["sluice:demo"] }';
+
+interface PolicyText {
+  readonly name?: string;
+  readonly subjects?: string;
+  readonly connections?: string;
+  readonly impersonate?: string;
+  /** Flow mappings, one for each rule. */
+  readonly rules: readonly string[];
+}
+
+function setOf(...policies: readonly PolicyText[]): PolicySet {
+  const files = policies.map(({ name, subjects, connections, impersonate, rules }, index) => ({
+    name: `${index}.yaml`,
+    text: `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: ${name ?? `policy-${index}`} }
+spec:
+  subjects: ${subjects ?? '[{ agent: demo }]'}
+  connections: ${connections ?? '["*"]'}
+  obligations: { impersonate: ${impersonate ?? demoUser} }
+  rules: [${rules.join(', ')}]
+`,
+  }));
+  const result = compile(files, [issuer]);
+  if (result.kind === 'errors') assert.fail(JSON.stringify(result.errors));
+  return result.set;
+}
+
+/** `get pods`, `patch deployments.apps/scale shop/web`, `list pods shop/`, `get nodes /n1`, `get /version`. */
+function request(call: string, agent: Partial<DecisionRequest['agent']> = {}, connection = 'demo'): DecisionRequest {
+  return {
+    call: '0190a000-0000-7000-8000-000000000000',
+    digest: 'd1',
+    agent: { name: 'demo', issuer, groups: [], ...agent },
+    connection,
+    attributes: attributesOf(call),
+  };
+}
+
+function attributesOf(call: string): RequestAttributes {
+  const [verb = '', what = '', where = '/'] = call.split(' ');
+  if (what.startsWith('/')) return { kind: 'nonResource', verb, path: what };
+  const [full = '', subresource = ''] = what.split('/');
+  const [resource = '', ...group] = full.split('.');
+  const [namespace = '', name = ''] = where.split('/');
+  return { kind: 'resource', verb, apiGroup: group.join('.'), version: 'v1', resource, subresource, namespace, name };
+}
+
+function decide(set: PolicySet, call: string, agent?: Partial<DecisionRequest['agent']>): Decision {
+  return evaluate(set, request(call, agent), nowMs);
+}
+
+function denial(decision: Decision): Extract<Decision, { effect: 'deny' }> {
+  if (decision.effect === 'allow') assert.fail(`allowed by ${decision.rule}`);
+  return decision;
+}
+
+const get = '{ effect: allow, verbs: [get, list, watch], resources: [pods] }';
+
+/** What it shows, rule without its effect, call, whether the rule matches. */
+const matching = [
+  ['a verb that is listed', 'verbs: [get], resources: [pods]', 'get pods a/p', true],
+  ['a verb that is not', 'verbs: [get], resources: [pods]', 'list pods a/', false],
+  ['every verb', 'verbs: ["*"], resources: [pods]', 'deletecollection pods a/', true],
+  ['delete is not deletecollection', 'verbs: [delete], resources: [pods]', 'deletecollection pods a/', false],
+  ['namespaces left out: in a namespace', 'verbs: ["*"], resources: [pods]', 'get pods a/p', true],
+  ['namespaces left out: all of them', 'verbs: ["*"], resources: [pods]', 'list pods', true],
+  ['namespaces left out: cluster-scoped', 'verbs: ["*"], resources: [nodes]', 'get nodes /n1', true],
+  ['namespaces *: all of them', 'verbs: ["*"], resources: [pods], namespaces: ["*"]', 'list pods', true],
+  ['namespaces *: cluster-scoped', 'verbs: ["*"], resources: [nodes], namespaces: ["*"]', 'get nodes /n1', true],
+  ['a glob: a namespace', 'verbs: ["*"], resources: [pods], namespaces: ["shop-*"]', 'list pods shop-1/', true],
+  ['a glob: another namespace', 'verbs: ["*"], resources: [pods], namespaces: ["shop-*"]', 'list pods shop/', false],
+  ['a glob: never all namespaces', 'verbs: ["*"], resources: [pods], namespaces: ["shop-*"]', 'list pods', false],
+  ['a glob: never cluster-scoped', 'verbs: ["*"], resources: [nodes], namespaces: ["shop-*"]', 'get nodes /n1', false],
+  ['**: never all namespaces', 'verbs: ["*"], resources: [pods], namespaces: ["**"]', 'list pods', false],
+  [
+    'a namespace is no namespaced object',
+    'verbs: ["*"], resources: [namespaces], namespaces: [x]',
+    'get namespaces x/x',
+    false,
+  ],
+  [
+    'nor is its status',
+    'verbs: ["*"], resources: [namespaces/status], namespaces: [x]',
+    'get namespaces/status x/x',
+    false,
+  ],
+  ['nor its finalizer', 'verbs: ["*"], resources: ["*/*"], namespaces: [x]', 'update namespaces/finalize x/x', false],
+  ['a namespace under *', 'verbs: ["*"], resources: [namespaces], namespaces: ["*"]', 'get namespaces x/x', true],
+  ['a namespace by name', 'verbs: ["*"], resources: [namespaces], names: ["x*"]', 'get namespaces x1/x1', true],
+  [
+    '"namespaces" of another group is namespaced',
+    'verbs: ["*"], resources: [namespaces.x.io], namespaces: [a]',
+    'get namespaces.x.io a/n',
+    true,
+  ],
+  ['a name that is listed', 'verbs: ["*"], resources: [pods], names: [a]', 'get pods n/a', true],
+  ['a name that is not', 'verbs: ["*"], resources: [pods], names: [a]', 'get pods n/b', false],
+  ['a name by glob', 'verbs: ["*"], resources: [pods], names: ["web-*"]', 'get pods n/web-1', true],
+  ['names: not a call without one', 'verbs: ["*"], resources: [pods], names: [a]', 'list pods n/', false],
+  [
+    'a glob of names: not a call without one',
+    'verbs: ["*"], resources: [pods], names: ["a*"]',
+    'create pods n/',
+    false,
+  ],
+  ['names *: a call without one', 'verbs: ["*"], resources: [pods], names: ["*"]', 'list pods n/', true],
+  ['a URL', 'verbs: [get], nonResourceURLs: [/version]', 'get /version', true],
+  ['a URL is not a prefix', 'verbs: [get], nonResourceURLs: [/version]', 'get /version/more', false],
+  ['a URL by glob', 'verbs: [get], nonResourceURLs: ["/api*"]', 'get /apis/apps/v1', true],
+  ['every URL', 'verbs: [get], nonResourceURLs: ["*"]', 'get /metrics', true],
+  ['a URL with another verb', 'verbs: [get], nonResourceURLs: [/version]', 'post /version', false],
+  ['URLs are no resources', 'verbs: ["*"], nonResourceURLs: ["*"]', 'get pods a/p', false],
+  ['resources are no URLs', 'verbs: ["*"], resources: ["*", "*/*"]', 'get /version', false],
+] as const;
+
+for (const [what, rule, call, matches] of matching) {
+  test(`rules: ${what}: ${call} ${matches ? 'matches' : 'does not match'} { ${rule} }`, () => {
+    const allow = decide(setOf({ rules: [`{ effect: allow, ${rule} }`] }), call);
+    assert.equal(allow.reasonCode, matches ? 'AllowedByRule' : 'NoRuleMatched');
+    const deny = decide(setOf({ rules: [`{ effect: deny, ${rule} }`] }), call);
+    assert.equal(deny.reasonCode, matches ? 'DeniedByRule' : 'NoRuleMatched');
+  });
+}
+
+/** What it shows, subjects, agent, whether the policy is for it. */
+const subjects = [
+  ['an agent by name', '[{ agent: demo }]', {}, true],
+  ['another agent', '[{ agent: other }]', {}, false],
+  ['a group of the agent', '[{ group: ops }]', { groups: ['dev', 'ops'] }, true],
+  ['a group it is not in', '[{ group: ops }]', { groups: ['dev'] }, false],
+  ['a group by the name of the agent', '[{ group: demo }]', {}, false],
+  ['an agent by the name of a group', '[{ agent: ops }]', { groups: ['ops'] }, false],
+  ['anyone known', '["*"]', { name: 'whoever' }, true],
+  ['anyone known, as an agent', '[{ agent: "*" }]', { name: 'whoever' }, true],
+  ['anyone known, as a group', '[{ group: "*" }]', { name: 'whoever' }, true],
+  ['the issuer that is named', `[{ agent: demo, issuer: "${issuer}" }]`, {}, true],
+  ['another issuer', `[{ agent: demo, issuer: "${issuer}" }]`, { issuer: 'https://other.example' }, false],
+  ['one subject of several', '[{ agent: other }, { agent: demo }]', {}, true],
+] as const;
+
+for (const [what, text, agent, applies] of subjects) {
+  test(`subjects: ${what}`, () => {
+    assert.equal(
+      decide(setOf({ subjects: text, rules: [get] }), 'get pods a/p', agent).effect,
+      applies ? 'allow' : 'deny',
+    );
+  });
+}
+
+test('a policy is for the connections it names', () => {
+  const set = setOf({ connections: '["prod-*"]', rules: [get] });
+  assert.equal(evaluate(set, request('get pods a/p', {}, 'prod-1'), nowMs).effect, 'allow');
+  assert.equal(evaluate(set, request('get pods a/p', {}, 'demo'), nowMs).effect, 'deny');
+});
+
+test('an allow names its policy, rule and identity, and ends after ten seconds', () => {
+  const set = setOf({ name: 'readers', rules: [get] });
+  assert.deepEqual(decide(set, 'get pods a/p'), {
+    effect: 'allow',
+    digest: 'd1',
+    policy: 'readers',
+    rule: 'rules[0]',
+    policyVersion: set.version,
+    notAfter: nowMs + 10_000,
+    reasonCode: 'AllowedByRule',
+    obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] } },
+  });
+});
+
+test('a deny wins over an allow before it, and over one in another policy', () => {
+  const deny = '{ name: no, effect: deny, verbs: [get], resources: [pods], reason: "Not here." }';
+  for (const set of [setOf({ rules: [get, deny] }), setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [deny] })]) {
+    const decision = denial(decide(set, 'get pods a/p'));
+    assert.deepEqual([decision.reasonCode, decision.rule, decision.reason], ['DeniedByRule', 'no', 'Not here.']);
+    assert.equal(decide(set, 'list pods a/').effect, 'allow');
+  }
+});
+
+test('a deny of a policy for somebody else does not count', () => {
+  const deny = '{ effect: deny, verbs: ["*"], resources: ["*"] }';
+  assert.equal(
+    decide(setOf({ rules: [get] }, { subjects: '[{ agent: other }]', rules: [deny] }), 'get pods a/p').effect,
+    'allow',
+  );
+});
+
+test('the first rule that matches is named: policies by name, rules in their order', () => {
+  const named = (name: string): string => `{ name: ${name}, effect: allow, verbs: [get], resources: [pods] }`;
+  const set = setOf({ name: 'z', rules: [named('z1')] }, { name: 'a', rules: [named('a1'), named('a2')] });
+  const { policy, rule } = decide(set, 'get pods a/p');
+  assert.deepEqual([policy, rule], ['a', 'a1']);
+});
+
+test('a deny without a reason gets a sentence that names rule and call', () => {
+  const set = setOf({ rules: ['{ name: no, effect: deny, verbs: [delete], resources: [namespaces] }'] });
+  const { reason } = denial(decide(set, 'delete namespaces shop/shop'));
+  assert.match(reason, /"no".*delete namespaces "shop"/);
+});
+
+test('what no rule allows is refused in a sentence, with what the agent may do instead', () => {
+  const decision = denial(decide(setOf({ rules: [get] }), 'delete pods shop/web'));
+  assert.deepEqual([decision.reasonCode, decision.policy, decision.rule], ['NoRuleMatched', '', '']);
+  assert.equal(decision.reason, 'agent "demo" may not delete pods "web" in namespace "shop": no rule allows it');
+  assert.equal(decision.hint, 'Allowed here: get, list, watch on pods.');
+});
+
+/** A call that nothing allows, and how the refusal speaks of it. */
+const sentences = [
+  ['delete namespaces shop/shop', 'delete namespaces "shop"'],
+  ['get nodes /n1', 'get nodes "n1"'],
+  ['create deployments.apps shop/', 'create deployments.apps in namespace "shop"'],
+  ['create pods/exec shop/web', 'create pods/exec "web" in namespace "shop"'],
+  ['get /metrics', 'get /metrics'],
+] as const;
+
+for (const [call, words] of sentences) {
+  test(`the refusal of "${call}" says: may not ${words}`, () => {
+    const { reason } = denial(
+      decide(setOf({ rules: ['{ effect: allow, verbs: [get], resources: [secrets] }'] }), call),
+    );
+    assert.equal(reason, `agent "demo" may not ${words}: no rule allows it`);
+  });
+}
+
+test('the hint names the namespaces where the call would be allowed', () => {
+  const set = setOf({ rules: ['{ effect: allow, verbs: [delete], resources: [pods], namespaces: ["shop-*"] }'] });
+  assert.equal(denial(decide(set, 'delete pods prod/web')).hint, 'Allowed here: delete on pods in shop-*.');
+});
+
+test('the hint is empty when nothing near is allowed, and tells nothing of policies for others', () => {
+  const set = setOf(
+    { rules: [get] },
+    { subjects: '[{ agent: other }]', rules: ['{ effect: allow, verbs: [get], resources: [secrets] }'] },
+  );
+  assert.equal(denial(decide(set, 'get secrets a/s')).hint, '');
+});
+
+test('an agent that no policy knows gets the same sentence and no hint', () => {
+  const { reason, hint } = denial(decide(setOf({ rules: [get] }), 'get pods a/p', { name: 'stranger' }));
+  assert.equal(reason, 'agent "stranger" may not get pods "p" in namespace "a": no rule allows it');
+  assert.equal(hint, '');
+});
+
+test('two policies that allow with different identities refuse each other', () => {
+  const other = '{ user: "sluice:tier:other", groups: [] }';
+  const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: other, rules: [get] });
+  const decision = denial(decide(set, 'get pods x/p'));
+  assert.equal(decision.reasonCode, 'ObligationConflict');
+  assert.match(decision.reason, /"a" and "b"/);
+});
+
+test('two policies that allow with the same identity agree', () => {
+  assert.equal(decide(setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [get] }), 'get pods x/p').effect, 'allow');
+});
+
+test('a policy with another identity whose rules do not match is no conflict', () => {
+  const other = {
+    name: 'b',
+    impersonate: '{ user: x }',
+    rules: ['{ effect: allow, verbs: [get], resources: [nodes] }'],
+  };
+  assert.equal(decide(setOf({ name: 'a', rules: [get] }, other), 'get pods x/p').effect, 'allow');
+});
+
+test('a deny comes before a conflict', () => {
+  const deny = '{ effect: deny, verbs: [get], resources: [pods] }';
+  const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: '{ user: x }', rules: [get, deny] });
+  assert.equal(decide(set, 'get pods x/p').reasonCode, 'DeniedByRule');
+});
+
+test('a deny rule added to any set never turns a deny into an allow', () => {
+  const someOf = (...values: string[]): fc.Arbitrary<string> =>
+    fc.subarray(values, { minLength: 1 }).map((chosen) => JSON.stringify(chosen));
+  const body = fc
+    .record({
+      verbs: someOf('get', 'list', 'create', 'delete', '*'),
+      resources: someOf('pods', 'pods/*', 'deployments.apps', '*', '*/*', '*.apps', 'namespaces'),
+      namespaces: someOf('shop', 'shop-*', '*'),
+      names: someOf('a', 'a*', '*'),
+    })
+    .map((rule) =>
+      Object.entries(rule)
+        .map(([key, value]) => `${key}: ${value}`)
+        .join(', '),
+    );
+  const rule = fc
+    .tuple(fc.constantFrom('allow', 'deny'), body)
+    .map(([effect, text]) => `{ effect: ${effect}, ${text} }`);
+  const text = fc.record({
+    subjects: fc.constantFrom('[{ agent: demo }]', '[{ group: ops }]', '["*"]'),
+    impersonate: fc.constantFrom(demoUser, '{ user: "sluice:tier:other" }'),
+    rules: fc.array(rule, { minLength: 1, maxLength: 4 }),
+  });
+  const call = fc
+    .tuple(
+      fc.constantFrom('get', 'list', 'create', 'delete'),
+      fc.constantFrom('pods', 'pods/log', 'deployments.apps', 'nodes', 'namespaces'),
+      fc.constantFrom('/', 'shop/', 'shop/a', 'shop-1/ab', '/a'),
+    )
+    .map((words) => words.join(' '));
+  fc.assert(
+    fc.property(
+      fc.array(text, { minLength: 1, maxLength: 3 }),
+      body,
+      fc.nat(),
+      fc.nat(),
+      call,
+      (texts, denied, at, place, asked) => {
+        const target = at % texts.length;
+        const widened = texts.map((policy, index) => {
+          if (index !== target) return policy;
+          const rules = [...policy.rules];
+          rules.splice(place % (rules.length + 1), 0, `{ effect: deny, ${denied} }`);
+          return { ...policy, rules };
+        });
+        const before = decide(setOf(...texts), asked, { groups: ['ops'] }).effect;
+        const after = decide(setOf(...widened), asked, { groups: ['ops'] }).effect;
+        assert.ok(before === 'allow' || after === 'deny');
+      },
+    ),
+  );
+});

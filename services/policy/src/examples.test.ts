@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import type { Decision, RequestAttributes } from '@sluice/model';
+import { compile, type PolicySet } from './compile.ts';
+import { evaluate } from './evaluate.ts';
+
+const issuer = 'sluice';
+const directory = new URL('../../../deploy/examples/policies/', import.meta.url);
+
+function examples(): PolicySet {
+  const files = readdirSync(directory).map((name) => ({ name, text: readFileSync(new URL(name, directory), 'utf8') }));
+  const result = compile(files, [issuer]);
+  if (result.kind === 'errors') assert.fail(JSON.stringify(result.errors));
+  return result.set;
+}
+
+function decide(attributes: RequestAttributes, agent = 'demo'): Decision {
+  const request = { call: '', digest: '', agent: { name: agent, issuer, groups: [] }, connection: 'demo', attributes };
+  return evaluate(examples(), request, 0);
+}
+
+/** `verb resource[.group][/subresource] [namespace]/[name]` */
+function resource(call: string): RequestAttributes {
+  const [verb = '', what = '', where = '/'] = call.split(' ');
+  const [full = '', subresource = ''] = what.split('/');
+  const [resource = '', ...group] = full.split('.');
+  const [namespace = '', name = ''] = where.split('/');
+  return { kind: 'resource', verb, apiGroup: group.join('.'), version: 'v1', resource, subresource, namespace, name };
+}
+
+/** Call, and the rule that allows it. */
+const allowed = [
+  ['list pods', 'look-around'],
+  ['get nodes /n1', 'look-around'],
+  ['watch deployments.apps shop/', 'look-around'],
+  ['get secrets shop/db', 'look-around'],
+  ['get secrets kube-system/token', 'look-around'],
+  ['get pods/log shop/web', 'look-around'],
+  ['list events shop/', 'look-around'],
+  ['get namespaces shop/shop', 'look-around'],
+  ['create configmaps shop/', 'run-applications'],
+  ['create secrets shop/', 'run-applications'],
+  ['patch services shop/web', 'run-applications'],
+  ['patch deployments.apps shop/web', 'run-applications'],
+  ['patch deployments.apps/scale shop/web', 'run-applications'],
+  ['update jobs.batch default/once', 'run-applications'],
+  ['delete pods default/web', 'run-applications'],
+  ['create selfsubjectaccessreviews.authorization.k8s.io', 'ask-what-it-may'],
+] as const;
+
+for (const [call, rule] of allowed) {
+  test(`the demo agent may ${call}, by the rule ${rule}`, () => {
+    const decision = decide(resource(call));
+    assert.ok(decision.effect === 'allow');
+    assert.equal(decision.rule, rule);
+    assert.deepEqual(decision.obligations.impersonate, { user: 'sluice:tier:demo', groups: ['sluice:demo'] });
+  });
+}
+
+/** Call, and the rule that denies it; empty where none allows it. */
+const refused = [
+  ['delete namespaces shop/shop', 'hands-off'],
+  ['deletecollection namespaces', 'hands-off'],
+  ['create configmaps kube-system/', 'system-is-read-only'],
+  ['patch deployments.apps/scale kube-system/coredns', 'system-is-read-only'],
+  ['delete secrets kube-public/s', 'system-is-read-only'],
+  ['create pods/exec shop/web', ''],
+  ['get pods/exec shop/web', ''],
+  ['get pods/attach shop/web', ''],
+  ['create pods/portforward shop/web', ''],
+  ['create pods/eviction shop/web', ''],
+  ['get nodes/proxy /n1', ''],
+  ['get services/proxy shop/web', ''],
+  ['create serviceaccounts/token shop/default', ''],
+  ['patch pods/ephemeralcontainers shop/web', ''],
+  ['create namespaces', ''],
+  ['patch nodes /n1', ''],
+  ['deletecollection secrets shop/', ''],
+  ['create clusterrolebindings.rbac.authorization.k8s.io', ''],
+] as const;
+
+for (const [call, rule] of refused) {
+  test(`the demo agent may not ${call}`, () => {
+    const decision = decide(resource(call));
+    assert.equal(decision.effect, 'deny');
+    assert.deepEqual([decision.reasonCode, decision.rule], [rule === '' ? 'NoRuleMatched' : 'DeniedByRule', rule]);
+  });
+}
+
+test('a refused delete of a namespace gives the reason of the rule', () => {
+  const decision = decide(resource('delete namespaces shop/shop'));
+  assert.ok(decision.effect === 'deny');
+  assert.equal(decision.reason, "Namespaces are deleted by their owners, through the platform's pipeline.");
+});
+
+for (const path of [
+  '/api',
+  '/api/v1',
+  '/apis',
+  '/apis/apps/v1',
+  '/openapi/v2',
+  '/openapi/v3/apis/apps/v1',
+  '/version',
+  '/healthz',
+]) {
+  test(`the demo agent may get ${path}`, () => {
+    assert.equal(decide({ kind: 'nonResource', verb: 'get', path }).effect, 'allow');
+  });
+}
+
+for (const path of ['/metrics', '/logs/', '/debug/pprof/', '/']) {
+  test(`the demo agent may not get ${path}`, () => {
+    assert.equal(decide({ kind: 'nonResource', verb: 'get', path }).effect, 'deny');
+  });
+}
+
+test('another agent may do nothing', () => {
+  assert.equal(decide(resource('list pods'), 'other').effect, 'deny');
+});
