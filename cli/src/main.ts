@@ -1,7 +1,6 @@
 // The command line of Sluice: what people type. One line per error on stderr, with a way out.
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import { ConfigError } from '@sluice/runtime';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
@@ -16,7 +15,6 @@ const out = process.stdout;
 
 const program = new Command('sluice')
   .description('The gate between autonomous agents and Kubernetes.')
-  .showHelpAfterError('(run with --help for what it takes)')
   .exitOverride()
   .configureOutput({ outputError: () => undefined });
 
@@ -86,12 +84,13 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = 1;
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode;
-    if (error.exitCode !== 0) process.stderr.write(`${error.message.replace(/^error:/, 'sluice:')}; see --help\n`);
+  if (!(error instanceof CommanderError)) {
+    process.stderr.write(`sluice: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
   } else {
-    const known = error instanceof ConfigError || error instanceof Error;
-    process.stderr.write(`sluice: ${known ? oneLine(error.message) : String(error)}\n`);
+    process.exitCode = error.exitCode;
+    // Help has been printed by then; it is asked for, or shown to somebody who typed no command.
+    const isHelp = error.code === 'commander.helpDisplayed' || error.code === 'commander.help';
+    if (!isHelp) process.stderr.write(`sluice: ${oneLine(error.message.replace(/^error: /, ''))}; see --help\n`);
   }
 }
 

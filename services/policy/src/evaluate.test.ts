@@ -253,7 +253,7 @@ test('an agent that no policy knows gets the same sentence and no hint', () => {
 });
 
 test('two policies that allow with different identities refuse each other', () => {
-  const other = '{ user: "sluice:tier:other", groups: [] }';
+  const other = '{ user: "sluice:tier:other" }';
   const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: other, rules: [get] });
   const decision = denial(decide(set, 'get pods x/p'));
   assert.equal(decision.reasonCode, 'ObligationConflict');

@@ -1,0 +1,129 @@
+// `sluice up` as a person meets it: what it says, what it refuses, and how it ends.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { removeScratch, Sluice, scratch } from './sluice.ts';
+import { openDemo } from './upstream.ts';
+
+const dir = scratch();
+after(() => removeScratch(dir));
+
+let homes = 0;
+const newHome = (): string => join(dir, `h${++homes}`);
+/** A HOME without a kubeconfig, as on a machine that has no cluster. */
+const noCluster = { HOME: dir, KUBECONFIG: '' };
+
+/** Starts, expects it to fail, and returns the one line it says. */
+async function refusal(flags: readonly string[], env: Readonly<Record<string, string>> = noCluster): Promise<string> {
+  const sluice = new Sluice({ home: newHome(), flags, env });
+  const [code] = (await once(sluice.process, 'close')) as [number];
+  assert.equal(code, 1, sluice.output);
+  const said = sluice.output.split('\n').filter((line) => line.startsWith('sluice: '));
+  assert.equal(said.length, 1, sluice.output);
+  assert.ok(sluice.output.endsWith(`${said[0]}\n`), sluice.output);
+  return said[0] ?? '';
+}
+
+test('without a cluster it starts its demo cluster, says so, and drains on SIGTERM', async () => {
+  const sluice = await Sluice.start({ home: newHome(), flags: [], env: noCluster });
+  assert.match(
+    sluice.output,
+    /cluster\s+a demo cluster that ships with Sluice: simulated, in memory \(there is no kubeconfig\)/,
+  );
+  assert.match(sluice.output, /agent\.kubeconfig/);
+  assert.match((await sluice.kubectl('get', 'pods', '-A')).stdout, /^shop\s+web-/m);
+  assert.equal(await sluice.stop(), 0);
+  assert.match(sluice.output, /Stopping \(terminated\)/);
+});
+
+test('a second Sluice in the same home is refused, and the first goes on', async () => {
+  const home = newHome();
+  const first = await Sluice.start({ home, flags: [], env: noCluster });
+  const second = new Sluice({ home, flags: [], env: noCluster });
+  await once(second.process, 'close');
+  assert.equal(second.process.exitCode, 1);
+  assert.match(second.output, /^sluice: Sluice runs already in .* \(pid \d+\); stop it, or set SLUICE_HOME/);
+  assert.equal((await first.call('GET', '/version')).status, 200);
+  assert.equal(await first.stop(), 0);
+});
+
+test('what a killed Sluice left behind does not stand in the way of the next one', async () => {
+  const home = newHome();
+  const first = await Sluice.start({ home, flags: [], env: noCluster });
+  const made = await first.call('GET', '/version');
+  assert.equal(made.status, 200);
+  first.process.kill('SIGKILL');
+  await once(first.process, 'close');
+  const second = await Sluice.start({ home, flags: [], env: noCluster });
+  assert.ok((await second.calls()).length > 0, 'the record is still there');
+  assert.equal(await second.stop(), 0);
+});
+
+test('kubeconfigs are made for other agents, and end', async () => {
+  const sluice = await Sluice.start({ home: newHome(), flags: [], env: noCluster });
+  const { stdout, code } = await sluice.cli('kubeconfig', '--agent', 'somebody', '--group', 'a/b', '--ttl', '5m');
+  assert.equal(code, 0);
+  const token = /token: (\S+)/.exec(stdout)?.[1] ?? '';
+  const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<string, unknown>;
+  assert.equal(claims['sub'], 'somebody');
+  assert.deepEqual(claims['groups'], ['a/b']);
+  assert.equal(Number(claims['exp']) - Number(claims['iat']), 300);
+  const answered = await sluice.call('GET', '/api/v1/pods', '', { authorization: `Bearer ${token}` });
+  assert.equal(answered.status, 403, 'known, and allowed nothing');
+  await sluice.stop();
+});
+
+test('a port that is taken is one line', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as { port: number };
+  assert.match(
+    await refusal(['--port', String(port)]),
+    new RegExp(`port ${port} .*is in use; choose another with --port`),
+  );
+  taken.close();
+});
+
+test('a cluster that was asked for and does not answer is one line', async () => {
+  const upstream = await openDemo(dir);
+  await upstream.close();
+  assert.match(
+    await refusal(['--kubeconfig', upstream.kubeconfig]),
+    /the cluster "demo" at .* does not answer \(ECONNREFUSED\)/,
+  );
+});
+
+test('a kubeconfig that is not there is one line', async () => {
+  assert.match(await refusal(['--kubeconfig', join(dir, 'nowhere')]), /cannot read the kubeconfig .*nowhere/);
+});
+
+test('a broken policy is one line, with file, line, column and a way out', async () => {
+  const policies = join(dir, 'policies');
+  mkdirSync(policies);
+  writeFileSync(
+    join(policies, 'broken.yaml'),
+    'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { nam: x }\nspec: {}\n',
+  );
+  assert.match(
+    await refusal(['--policies', policies]),
+    /broken\.yaml:3:13: unknown field "nam" in metadata; known here: name/,
+  );
+});
+
+test('a broker that is missing is one line', async () => {
+  assert.match(await refusal([], { ...noCluster, SLUICE_NATS_SERVER: join(dir, 'no-nats-server') }), /no-nats-server/);
+});
+
+test('a broker by URL that does not answer is one line', async () => {
+  assert.match(
+    await refusal([], { ...noCluster, SLUICE_NATS_URL: 'nats://127.0.0.1:1' }),
+    /no broker answers at 127\.0\.0\.1:1/,
+  );
+});
+
+test('a flag that does not exist is one line', async () => {
+  assert.match(await refusal(['--prot', '1']), /unknown option '--prot'/);
+});
