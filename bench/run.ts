@@ -7,7 +7,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
-import { Sluice } from '../e2e/sluice.ts';
+import { Sluice } from '@sluice/testing';
 import type { Load, LoadResult } from './load.ts';
 
 const repository = resolve(import.meta.dirname, '..');

@@ -5,9 +5,8 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createClient } from '@clickhouse/client';
+import { type Ended, openUpstream, removeScratch, Sluice, scratch, type Upstream, until } from '@sluice/testing';
 import { createChdbConnection } from 'chdb/connection';
-import { type Ended, removeScratch, Sluice, scratch, until } from './sluice.ts';
-import { openUpstream, type Upstream } from './upstream.ts';
 
 const dir = scratch();
 const canary = 'canary-8f3b1c5e7a9d2046-of-the-test';

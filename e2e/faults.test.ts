@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import type { ReasonCode } from '@sluice/model';
-import { reasonCode, removeScratch, Sluice, scratch, until } from './sluice.ts';
-import { openDemo, type Upstream } from './upstream.ts';
+import { openDemo, reasonCode, removeScratch, Sluice, scratch, type Upstream, until } from '@sluice/testing';
 
 const dir = scratch();
 let upstream: Upstream & { readonly cluster: DemoCluster };

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { removeScratch, repository, run, scratch } from './sluice.ts';
+import { removeScratch, repository, run, scratch } from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));

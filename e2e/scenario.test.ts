@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { removeScratch, Sluice, scratch, until } from './sluice.ts';
-import { onRealCluster, openUpstream, type Upstream } from './upstream.ts';
+import { onRealCluster, openUpstream, removeScratch, Sluice, scratch, type Upstream, until } from '@sluice/testing';
 
 const dir = scratch();
 const manifests = join(dir, 'app');

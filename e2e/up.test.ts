@@ -5,8 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { removeScratch, Sluice, scratch } from './sluice.ts';
-import { openDemo } from './upstream.ts';
+import { openDemo, removeScratch, Sluice, scratch } from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));

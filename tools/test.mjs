@@ -52,8 +52,10 @@ async function run(files, options, env) {
   const totals = join(scratch, 'totals.json');
   try {
     const reporters = [
-      ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
-      ...[`--test-reporter=${join(root, 'tools', 'totals.mjs')}`, `--test-reporter-destination=${totals}`],
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      `--test-reporter=${join(root, 'tools', 'totals.mjs')}`,
+      `--test-reporter-destination=${totals}`,
     ];
     const code = await runChild(
       node,

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
 
-export const repository = resolve(import.meta.dirname, '..');
+export const repository = resolve(import.meta.dirname, '../../..');
 const deadlineMs = 60_000;
 
 /** What a program left behind. */

@@ -1,0 +1,3 @@
+// What end-to-end tests and the bench stand on: a whole Sluice in a home of its own, and a cluster behind it.
+export * from './sluice.ts';
+export * from './upstream.ts';
