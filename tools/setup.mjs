@@ -3,14 +3,14 @@
 //
 //   node tools/setup.mjs nats-server kubectl      prints the path of each, one a line
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchFromDebian } from './debian.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
-export const node = join(root, 'node_modules', '.bin', 'node');
+const ownNode = join(root, 'node_modules', '.bin', 'node');
 const tools = join(root, '.sluice', 'tools');
 
 /** The servers Sluice can fetch: how each tells its version, the oldest that will do, its Homebrew name. */
@@ -33,13 +33,18 @@ export async function main(program) {
   }
 }
 
+/** The Node that Sluice runs on: the packages' own, or, where they bring none, the one that runs this. */
+export function node() {
+  return existsSync(ownNode) ? ownNode : process.execPath;
+}
+
 /** Makes `node_modules` what `package-lock.json` says, and sees that its Node runs. Throws `SetupError`. */
 export async function ensurePackages() {
   if (!packagesMatch()) await alone(installPackages);
-  const version = versionOf(node, ['--version']);
-  if (version === undefined || isOlder(version, '24.0.0')) {
+  const version = versionOf(node(), ['--version']);
+  if (version === undefined || isOlder(version, '24.16.0')) {
     throw new SetupError(
-      `node_modules/.bin/node is not a Node 24 that runs here; the packages bring one for linux-x64, linux-arm64 and darwin-arm64, and this is ${process.platform}-${process.arch}`,
+      `Node 24 is missing: the packages bring it for linux-x64 and linux-arm64, and this is ${process.platform}-${process.arch}; install Node 24 and run this again with it`,
     );
   }
 }
@@ -49,7 +54,7 @@ function installPackages() {
   console.error('Fetching packages (npm ci) …');
   // The machine's npm on the machine's Node: the one in node_modules is about to be replaced.
   const PATH = pathFolders()
-    .filter((folder) => resolve(folder) !== dirname(node))
+    .filter((folder) => resolve(folder) !== dirname(ownNode))
     .join(delimiter);
   const args = [
     'ci',

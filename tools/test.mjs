@@ -58,7 +58,7 @@ async function run(files, options, env) {
       `--test-reporter-destination=${totals}`,
     ];
     const code = await runChild(
-      node,
+      node(),
       ['--test', `--test-timeout=${timeoutMs}`, ...options, ...reporters, ...files],
       env,
     );

@@ -105,7 +105,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
           const answering = (async () => {
             const answer = await handler(message.data);
             if (answer !== null) message.respond(answer);
-          })().catch((cause: unknown) => log.warn({ subject, err: cause }, 'a request got no answer'));
+          })().catch((cause: unknown) => log.warn({ subject, reason: nameOf(cause) }, 'a request got no answer'));
           inHand.add(answering);
           void answering.finally(() => inHand.delete(answering));
         },
@@ -148,6 +148,12 @@ export async function ensureStreams(broker: Broker): Promise<void> {
       max_ack_pending: 10_000,
     });
   }
+}
+
+/** An error by its name alone: what a parser says of a payload quotes it. */
+function nameOf(error: unknown): string {
+  const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+  return String(code ?? name ?? 'unknown');
 }
 
 async function exists(look: () => Promise<unknown>): Promise<boolean> {

@@ -134,6 +134,38 @@ const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
     /namespaces has no meaning beside nonResourceURLs/,
   ],
   ['a field given twice', policy('{ effect: deny, effect: allow, verbs: [get], resources: [pods] }'), 8, 23, /unique/],
+  [
+    'a verb that does not exist',
+    policy('{ effect: deny, verbs: [detele], resources: [pods] }'),
+    8,
+    31,
+    /no such verb; known here: get/,
+  ],
+  ['a glob for a verb', policy('{ effect: deny, verbs: ["del*"], resources: [pods] }'), 8, 31, /no such verb/],
+  [
+    'a glob inside a resource',
+    policy('{ effect: deny, verbs: [get], resources: ["pod*"] }'),
+    8,
+    49,
+    /resource\[\.group\]/,
+  ],
+  ['a resource in capitals', policy('{ effect: deny, verbs: [get], resources: [Pods] }'), 8, 49, /lower case/],
+  ['an empty subresource', policy('{ effect: deny, verbs: [get], resources: [pods/] }'), 8, 49, /resource\[\.group\]/],
+  [
+    'a URL without a slash',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [version] }'),
+    8,
+    55,
+    /begins with \//,
+  ],
+  [
+    'a URL with a star inside',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: ["/a*b"] }'),
+    8,
+    55,
+    /only at its end/,
+  ],
+  ['a second policy of the same name', `${policy(pods)}---\n${policy(pods)}`, 12, 19, /second policy named "p"/],
   ['a tab for indentation', policy(pods).replace('    -', '\t-'), 8, 1, /[Tt]ab/],
 ];
 
@@ -166,7 +198,7 @@ test('all faults of all files are reported, each with its file', () => {
   const result = compile(
     [
       { name: 'a.yaml', text: broken },
-      { name: 'b.yaml', text: broken.replace('AccessPolicy', 'Policy') },
+      { name: 'b.yaml', text: broken.replace('AccessPolicy', 'Policy').replace('name: p', 'name: q') },
     ],
     issuers,
   );
@@ -175,6 +207,10 @@ test('all faults of all files are reported, each with its file', () => {
     result.errors.map(({ file, line, column }) => `${file}:${line}:${column}`),
     ['a.yaml:8:17', 'b.yaml:2:7', 'b.yaml:8:17'],
   );
+});
+
+test('an empty document, from a line --- too many, is passed over', () => {
+  assert.equal(compiled(`---\n${policy(pods)}---\n`).policies.length, 1);
 });
 
 test('an empty set of files is refused', () => {

@@ -77,6 +77,7 @@ export type Compiled =
 export function compile(files: readonly PolicyFile[], issuers: readonly string[]): Compiled {
   const errors: PolicyError[] = [];
   const policies: Policy[] = [];
+  const names = new Set<string>();
   for (const file of files) {
     const lines = new LineCounter();
     const report = (offset: number, message: string): void => {
@@ -86,13 +87,10 @@ export function compile(files: readonly PolicyFile[], issuers: readonly string[]
     // Empty documents come from a trailing `---`.
     for (const document of parseAllDocuments(file.text, { lineCounter: lines, prettyErrors: false })) {
       for (const error of document.errors) report(error.pos[0], error.message);
-      if (document.errors.length > 0 || document.contents === null) continue;
-      const policy = new Reader(report, issuers).policy(document.contents);
-      if (policy === null) continue;
-      if (policies.some(({ name }) => name === policy.name)) {
-        report(0, `there is a second policy named "${policy.name}"; give each its own metadata.name`);
-      }
-      policies.push(policy);
+      const { contents } = document;
+      if (document.errors.length > 0 || contents === null || (isScalar(contents) && contents.value === null)) continue;
+      const policy = new Reader(report, issuers, names).policy(contents);
+      if (policy !== null) policies.push(policy);
     }
   }
   if (errors.length > 0) return { kind: 'errors', errors };
@@ -109,14 +107,25 @@ export function compile(files: readonly PolicyFile[], issuers: readonly string[]
   return { kind: 'set', set: { version: hash.digest('hex').slice(0, 16), policies } };
 }
 
+/** What rules may name: a word that is not in here would never match, and a deny with it would deny nothing. */
+const verbs = {
+  resource: ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete', 'deletecollection', 'proxy', '*'],
+  nonResource: ['get', 'head', 'post', 'put', 'patch', 'delete', '*'],
+} as const;
+const resourceForm = /^(\*|[a-z0-9-]+)(\.[a-z0-9][a-z0-9.-]*)?(\/(\*|[a-z0-9-]+))?$/;
+const urlForm = /^(\*|\/[^*]*\*?)$/;
+
 class Reader {
   readonly #report: (offset: number, message: string) => void;
   readonly #issuers: readonly string[];
+  /** Names of the policies read so far, by all readers. */
+  readonly #names: Set<string>;
   #failed = false;
 
-  constructor(report: (offset: number, message: string) => void, issuers: readonly string[]) {
+  constructor(report: (offset: number, message: string) => void, issuers: readonly string[], names: Set<string>) {
     this.#report = report;
     this.#issuers = issuers;
+    this.#names = names;
   }
 
   policy(node: Node): Policy | null {
@@ -125,7 +134,11 @@ class Reader {
     this.#constant(top, 'apiVersion', 'sluice.internal/v1alpha1');
     this.#constant(top, 'kind', 'AccessPolicy');
     const metadata = this.#member(top, 'metadata', ['name']);
-    const name = metadata === null ? '' : this.#text(this.#need(metadata, 'name'));
+    const nameNode = metadata === null ? undefined : this.#need(metadata, 'name');
+    const name = this.#text(nameNode);
+    if (name !== '' && this.#names.has(name))
+      this.#fault(nameNode, `there is a second policy named "${name}"; give each its own metadata.name`);
+    this.#names.add(name);
     const spec = this.#member(top, 'spec', ['subjects', 'connections', 'rules', 'obligations']);
     if (spec === null) return null;
     const subjects = this.#list(this.#need(spec, 'subjects'), (item) => this.#subject(item));
@@ -161,19 +174,23 @@ class Reader {
   }
 
   #rule(node: Node, index: number): Rule {
-    const known = ['name', 'effect', 'verbs', 'resources', 'namespaces', 'names', 'nonResourceURLs', 'reason'];
-    const map = this.#map(node, known, 'a rule');
+    const fields = ['name', 'effect', 'verbs', 'resources', 'namespaces', 'names', 'nonResourceURLs', 'reason'];
+    const map = this.#map(node, fields, 'a rule');
     const nothing = anyOf([]);
     if (map === null)
       return { kind: 'nonResource', name: '', effect: 'deny', verbs: nothing, reason: '', summary: '', urls: nothing };
     const effect = this.#text(this.#need(map, 'effect'));
     if (effect !== 'allow' && effect !== 'deny') this.#fault(map.get('effect', true) ?? map, 'effect is allow or deny');
-    const verbs = this.#texts(this.#need(map, 'verbs'));
-    const where = this.#texts(map.get('namespaces', true));
+    const known = verbs[map.has('nonResourceURLs') ? 'nonResource' : 'resource'];
+    const verbsHere = this.#forms(
+      this.#need(map, 'verbs'),
+      (verb) => known.some((one) => one === verb),
+      `no such verb; known here: ${known.join(', ')}`,
+    );
     const base = {
       name: map.has('name') ? this.#text(map.get('name', true)) : `rules[${index}]`,
       effect: effect === 'allow' ? 'allow' : 'deny',
-      verbs: anyOf(verbs),
+      verbs: anyOf(verbsHere),
       reason: map.has('reason') ? this.#text(map.get('reason', true)) : '',
     } as const;
     if (map.has('nonResourceURLs') === map.has('resources'))
@@ -182,18 +199,34 @@ class Reader {
       for (const key of ['namespaces', 'names']) {
         if (map.has(key)) this.#fault(map.get(key, true) ?? map, `${key} has no meaning beside nonResourceURLs`);
       }
-      const urls = this.#texts(map.get('nonResourceURLs', true));
-      return { ...base, kind: 'nonResource', urls: anyOf(urls), summary: `${verbs.join(', ')} on ${urls.join(', ')}` };
+      const urls = this.#forms(
+        map.get('nonResourceURLs', true),
+        (url) => urlForm.test(url),
+        'a URL begins with /, and a * may stand only at its end',
+      );
+      return {
+        ...base,
+        kind: 'nonResource',
+        urls: anyOf(urls),
+        summary: `${verbsHere.join(', ')} on ${urls.join(', ')}`,
+      };
     }
-    const resources = this.#texts(map.get('resources', true));
-    const place = where.length === 0 ? '' : ` in ${where.join(', ')}`;
+    const resources = this.#forms(
+      map.get('resources', true),
+      (resource) => resourceForm.test(resource),
+      'a resource is written resource[.group][/subresource] in lower case; * stands for a whole resource or subresource',
+    );
+    const namespaces = this.#texts(map.get('namespaces', true));
+    const names = this.#texts(map.get('names', true));
+    const named = names.length === 0 ? '' : ` named ${names.join(', ')}`;
+    const place = namespaces.length === 0 ? '' : ` in ${namespaces.join(', ')}`;
     return {
       ...base,
       kind: 'resource',
       resources: resourceMatcher(resources),
-      namespaces: this.#globs(map, 'namespaces'),
-      names: this.#globs(map, 'names'),
-      summary: `${verbs.join(', ')} on ${resources.join(', ')}${place}`,
+      namespaces: anyOf(map.has('namespaces') ? namespaces : ['*']),
+      names: anyOf(map.has('names') ? names : ['*']),
+      summary: `${verbsHere.join(', ')} on ${resources.join(', ')}${named}${place}`,
     };
   }
 
@@ -259,6 +292,15 @@ class Reader {
 
   #texts(node: unknown): string[] {
     return this.#list(node, (item) => this.#text(item));
+  }
+
+  /** A list of texts, each in the form that is meant; `message` says which that is. */
+  #forms(node: unknown, fits: (text: string) => boolean, message: string): string[] {
+    return this.#list(node, (item) => {
+      const text = this.#text(item);
+      if (text !== '' && !fits(text)) this.#fault(item, message);
+      return text;
+    });
   }
 
   /** A list of globs; left out, it matches everything. */

@@ -26,7 +26,10 @@ export function evaluate(set: PolicySet, request: DecisionRequest, nowMs: number
   const denied = matches.find(({ rule }) => rule.effect === 'deny');
   if (denied !== undefined) {
     const { policy, rule } = denied;
-    const reason = rule.reason === '' ? `the rule "${rule.name}" forbids to ${what(attributes)}` : rule.reason;
+    const reason =
+      rule.reason === ''
+        ? `agent "${agent.name}" may not ${what(attributes)}: the rule "${rule.name}" of the policy "${policy.name}" denies it`
+        : rule.reason;
     const names = { policy: policy.name, rule: rule.name };
     return { ...base, ...names, effect: 'deny', reasonCode: 'DeniedByRule', reason, hint: '' };
   }
@@ -73,7 +76,7 @@ function ruleMatches(rule: Rule, attributes: RequestAttributes): boolean {
   return rule.names.everything || (name !== '' && rule.names.matches(name));
 }
 
-/** `delete namespaces "shop"`, `list pods in all namespaces`, `get /metrics`. */
+/** `delete namespaces "shop"`, `list pods in namespace "shop"`, `get /metrics`. */
 function what(attributes: RequestAttributes): string {
   if (attributes.kind === 'nonResource') return `${attributes.verb} ${attributes.path}`;
   const { verb, namespace, name, resource } = attributes;

@@ -8,10 +8,25 @@ export interface Matcher {
 export function anyOf(globs: readonly string[]): Matcher {
   if (globs.includes('*')) return { everything: true, matches: () => true };
   const exact = new Set(globs.filter((glob) => !glob.includes('*')));
-  const patterns = globs
-    .filter((glob) => glob.includes('*'))
-    .map((glob) => new RegExp(`^${glob.split('*').map(literally).join('.*')}$`, 's'));
-  return { everything: false, matches: (text) => exact.has(text) || patterns.some((pattern) => pattern.test(text)) };
+  const patterns = globs.filter((glob) => glob.includes('*')).map((glob) => glob.split('*'));
+  return { everything: false, matches: (text) => exact.has(text) || patterns.some((parts) => inOrder(parts, text)) };
+}
+
+/**
+ * Whether the text begins with the first part, ends with the last, and has the others between them in order. Agents
+ * choose the text: a regular expression would backtrack for seconds on a glob with three stars.
+ */
+function inOrder(parts: readonly string[], text: string): boolean {
+  const [first = '', last = ''] = [parts[0], parts.at(-1)];
+  const end = text.length - last.length;
+  let at = first.length;
+  if (at > end || !text.startsWith(first) || !text.endsWith(last)) return false;
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return at <= end;
 }
 
 /** `resource[.group][/subresource]`, as policies write it. */
@@ -46,8 +61,4 @@ export function resourceMatcher(entries: readonly string[]): ResourceMatcher {
           (entry.subresource === '*' ? subresource !== '' : entry.subresource === subresource),
       ),
   };
-}
-
-function literally(text: string): string {
-  return text.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&');
 }
