@@ -51,13 +51,16 @@ export async function ensurePackages() {
 
 function installPackages() {
   if (packagesMatch()) return;
-  console.error('Fetching packages (npm ci) …');
+  console.error('Fetching packages, Node 24 among them (npm install) …');
   // The machine's npm on the machine's Node: the one in node_modules is about to be replaced.
   const PATH = pathFolders()
     .filter((folder) => resolve(folder) !== dirname(ownNode))
     .join(delimiter);
+  // Not `npm ci`: it refuses a lock without the packages of other platforms, and a mirror may lack those. This installs
+  // what the lock says all the same, and `--no-save` leaves the lock as it is.
   const args = [
-    'ci',
+    'install',
+    '--no-save',
     '--include=dev',
     '--include=optional',
     '--no-audit',
@@ -68,7 +71,7 @@ function installPackages() {
   const npm = spawnSync('npm', args, { cwd: root, env: { ...process.env, PATH }, encoding: 'utf8' });
   if (npm.status === 0) return;
   process.stderr.write(`${npm.stdout ?? ''}${npm.stderr ?? ''}`);
-  throw new SetupError(npm.error === undefined ? 'npm ci failed' : `npm ci could not run: ${npm.error.message}`);
+  throw new SetupError(npm.error === undefined ? 'npm install failed' : `npm install could not run: ${npm.error.message}`);
 }
 
 /** npm leaves a lock of what it installed in `node_modules`, as its last step. Only packages for other machines may lack. */
