@@ -71,7 +71,9 @@ function installPackages() {
   const npm = spawnSync('npm', args, { cwd: root, env: { ...process.env, PATH }, encoding: 'utf8' });
   if (npm.status === 0) return;
   process.stderr.write(`${npm.stdout ?? ''}${npm.stderr ?? ''}`);
-  throw new SetupError(npm.error === undefined ? 'npm install failed' : `npm install could not run: ${npm.error.message}`);
+  throw new SetupError(
+    npm.error === undefined ? 'npm install failed' : `npm install could not run: ${npm.error.message}`,
+  );
 }
 
 /** npm leaves a lock of what it installed in `node_modules`, as its last step. Only packages for other machines may lack. */

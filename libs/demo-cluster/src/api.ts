@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
-import { admit, reconcile, removeAll } from './controllers.ts';
-import { discover } from './discovery.ts';
-import { apiVersionOf, type Kind, kinds } from './kinds.ts';
-import { ApiError, at, isObject, type Json, type Stored, textAt } from './objects.ts';
+import { admit, discard, keep } from './controllers.ts';
+import { discover, openapiV2 } from './discovery.ts';
+import { apiVersionOf, type Kind, kindOf, kinds, type User } from './kinds.ts';
+import { ApiError, at, isObject, type Json, listAt, type Stored, textAt } from './objects.ts';
 import { applyPatch } from './patch.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { type Change, notFound, type Store } from './store.ts';
@@ -16,12 +17,13 @@ export interface ApiRequest {
   readonly accept: string;
   readonly contentType: string;
   readonly body: string;
+  readonly user: User;
 }
 
 /** `stream`: `start` writes pieces until it is stopped or calls `end`. */
 export type ApiAnswer =
   | { readonly kind: 'json'; readonly code: number; readonly body: Json }
-  | { readonly kind: 'text'; readonly body: string }
+  | { readonly kind: 'text'; readonly contentType: string; readonly body: string }
   | {
       readonly kind: 'stream';
       readonly contentType: string;
@@ -33,16 +35,22 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
   const { path, query } = request;
   const found = locate(path);
   if (found === undefined) {
+    if (path === '/openapi/v2') return openapiV2;
     const discovered = discover(path.replace(/(.)\/$/, '$1'));
-    if (typeof discovered === 'string') return { kind: 'text', body: discovered };
+    if (typeof discovered === 'string') return text(discovered);
     if (discovered !== undefined) return json(200, discovered);
-    throw new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+    throw unknownResource();
   }
   const { kind, namespace, name, subresource } = found;
-  if (kind.review) return json(201, review(kind));
+  if (kind.review !== undefined) {
+    if (request.method !== 'POST') throw methodNotAllowed();
+    // Rights are not simulated: whoever Sluice lets through may do everything here. The question need not be read.
+    const status = kind.review(request.user);
+    return json(201, { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: {}, spec: {}, status });
+  }
   if (subresource === 'log') return podLog(store.get(kind, namespace, name), query);
   if (subresource === 'scale') return scale(store, found, request);
-  if (subresource !== '' && subresource !== 'status') throw notFound(kind, name);
+  if (subresource !== '' && subresource !== 'status') throw unknownResource();
   switch (request.method) {
     case 'GET':
     case 'HEAD':
@@ -51,26 +59,18 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
         ? watch(store, found, request)
         : list(store, found, request);
     case 'POST':
-      return json(201, save(store, found, query, admit(kind, store.prepare(kind, namespace, readBody(request)))));
+      if (name !== '') throw methodNotAllowed();
+      return json(201, save(store, found, query, prepared(store, found, readBody(request))));
     case 'PUT': {
       const current = store.get(kind, namespace, name);
-      const body = readBody(request);
-      const version = textAt(body, 'metadata', 'resourceVersion');
-      if (version !== '' && version !== current.metadata.resourceVersion) {
-        throw new ApiError(
-          409,
-          'Conflict',
-          `Operation cannot be fulfilled on ${kind.resource} "${name}": the object has been modified`,
-        );
-      }
-      return json(200, save(store, found, query, changed(kind, current, body)));
+      return json(200, save(store, found, query, changed(kind, current, readBody(request))));
     }
     case 'PATCH':
       return patch(store, found, request);
     case 'DELETE':
-      return name === '' ? removeCollection(store, found, query) : removeOne(store, found, query);
+      return name === '' ? removeCollection(store, found, request) : removeOne(store, found, request);
     default:
-      throw new ApiError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
+      throw methodNotAllowed();
   }
 }
 
@@ -120,13 +120,16 @@ function list(store: Store, found: Located, { query, accept }: ApiRequest): ApiA
 function watch(store: Store, { kind, namespace }: Located, { query, accept }: ApiRequest): ApiAnswer {
   const byLabel = labelSelector(query.get('labelSelector') ?? '');
   const byField = fieldSelector(query.get('fieldSelector') ?? '');
-  const after = Number(query.get('resourceVersion') ?? 0) || store.version;
+  // Without a version to go on from, and as a watch-list (KEP-3157), it begins with what is there.
+  const isList = query.get('sendInitialEvents') === 'true';
+  const after = isList ? 0 : Number(query.get('resourceVersion') ?? 0);
+  if (after > 0 && !store.remembers(after)) throw new ApiError(410, 'Expired', `too old resource version: ${after}`);
   const timeoutMs = Number(query.get('timeoutSeconds') ?? 0) * 1000;
   return {
     kind: 'stream',
     contentType: 'application/json',
     start(write, end) {
-      const stop = store.watch(kind, after, ({ type, object }: Change) => {
+      const report = ({ type, object }: Pick<Change, 'type' | 'object'>): void => {
         if (namespace !== '' && object.metadata.namespace !== namespace) return;
         if (!byLabel(object) || !byField(object)) return;
         const version = object.metadata.resourceVersion;
@@ -134,7 +137,10 @@ function watch(store: Store, { kind, namespace }: Located, { query, accept }: Ap
           ? tableOf(kind, [object], version, query.get('includeObject') ?? '')
           : object;
         write(`${JSON.stringify({ type, object: shownObject })}\n`);
-      });
+      };
+      if (after === 0) for (const object of store.list(kind, namespace)) report({ type: 'ADDED', object });
+      if (isList) write(`${JSON.stringify(initialEventsEnd(kind, store.version))}\n`);
+      const stop = store.watch(kind, after === 0 ? store.version : after, report);
       const timer = timeoutMs > 0 ? setTimeout(end, timeoutMs) : undefined;
       return () => {
         stop();
@@ -142,6 +148,11 @@ function watch(store: Store, { kind, namespace }: Located, { query, accept }: Ap
       };
     },
   };
+}
+
+function initialEventsEnd(kind: Kind, version: number): Json {
+  const metadata = { resourceVersion: String(version), annotations: { 'k8s.io/initial-events-end': 'true' } };
+  return { type: 'BOOKMARK', object: { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata } };
 }
 
 function shown(store: Store, { kind }: Located, { query, accept }: ApiRequest, object: Stored): ApiAnswer {
@@ -155,53 +166,62 @@ function patch(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const current = store.find(kind, namespace, name);
   if (current === undefined) {
     if (type !== 'application/apply-patch+yaml') throw notFound(kind, name);
-    const created = admit(kind, store.prepare(kind, namespace, readBody(request)));
-    return json(201, save(store, found, request.query, created));
+    return json(201, save(store, found, request.query, prepared(store, found, readBody(request))));
   }
   const patched = applyPatch(current, type, request.body);
   return json(200, save(store, found, request.query, changed(kind, current, patched)));
 }
 
-/** A changed object keeps what only the server gives. */
+/** A new object, as it is to be stored. Its namespace must be there. */
+function prepared(store: Store, { kind, namespace }: Located, body: Json): Stored {
+  if (kind.namespaced) store.get(kindOf('namespaces'), '', namespace);
+  return admit(kind, store.prepare(kind, namespace, body));
+}
+
+/** A changed object keeps what only the server gives. Throws `ApiError` 409 when it names another version. */
 function changed(kind: Kind, current: Stored, wanted: Json): Stored {
-  const { uid, creationTimestamp, name, namespace } = current.metadata;
+  const { uid, creationTimestamp, name, namespace, resourceVersion, generation } = current.metadata;
+  const version = textAt(wanted, 'metadata', 'resourceVersion');
+  if (version !== '' && version !== resourceVersion) {
+    const said = `Operation cannot be fulfilled on ${kind.resource} "${name}": the object has been modified; please apply your changes to the latest version and try again`;
+    throw new ApiError(409, 'Conflict', said, { name, kind: kind.resource });
+  }
   const metadata = {
     ...(wanted['metadata'] as Json),
     uid,
     creationTimestamp,
     name,
+    resourceVersion,
     ...(namespace === undefined ? {} : { namespace }),
+    ...(generation === undefined ? {} : { generation }),
   };
-  return admit(kind, { ...wanted, apiVersion: current.apiVersion, kind: current.kind, metadata } as Stored);
+  const admitted = admit(kind, { ...wanted, apiVersion: current.apiVersion, kind: current.kind, metadata });
+  if (generation === undefined || isDeepStrictEqual(admitted['spec'], current['spec'])) return admitted;
+  return { ...admitted, metadata: { ...admitted.metadata, generation: generation + 1 } };
 }
 
 /** Stores, or with `dryRun=All` only says what would be stored. */
-function save(store: Store, { kind, namespace, name }: Located, query: URLSearchParams, object: Stored): Stored {
-  const current = store.find(kind, namespace, name === '' ? object.metadata.name : name);
-  if (query.getAll('dryRun').includes('All')) return object;
-  // Writing what is there already changes nothing, not even the version.
-  if (current !== undefined && JSON.stringify(withoutVersion(current)) === JSON.stringify(withoutVersion(object)))
-    return current;
-  const stored = store.put(kind, object);
-  reconcile(store, kind, stored, 'stored');
-  return store.find(kind, stored.metadata.namespace ?? '', stored.metadata.name) ?? stored;
+function save(store: Store, { kind }: Located, query: URLSearchParams, object: Stored): Stored {
+  return query.getAll('dryRun').includes('All') ? object : keep(store, kind, object);
 }
 
-function withoutVersion(object: Stored): Json {
-  return { ...object, metadata: { ...object.metadata, resourceVersion: '' } };
+/** kubectl says `dryRun` of a delete in the body. */
+function isDryDelete(request: ApiRequest): boolean {
+  const options = request.body === '' ? {} : readBody(request);
+  return [...request.query.getAll('dryRun'), ...listAt(options, 'dryRun')].includes('All');
 }
 
-function removeOne(store: Store, { kind, namespace, name }: Located, query: URLSearchParams): ApiAnswer {
+function removeOne(store: Store, { kind, namespace, name }: Located, request: ApiRequest): ApiAnswer {
   const object = store.get(kind, namespace, name);
-  if (!query.getAll('dryRun').includes('All')) removeAll(store, kind, object);
+  if (!isDryDelete(request)) discard(store, kind, object);
   const details = { name, group: kind.group, kind: kind.resource, uid: object.metadata.uid };
   return json(200, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details });
 }
 
 /** Answers with the whole list, as the real server does, dry run or not. */
-function removeCollection(store: Store, found: Located, query: URLSearchParams): ApiAnswer {
-  const items = selected(store, found, query);
-  if (!query.getAll('dryRun').includes('All')) for (const item of items) removeAll(store, found.kind, item);
+function removeCollection(store: Store, found: Located, request: ApiRequest): ApiAnswer {
+  const items = selected(store, found, request.query);
+  if (!isDryDelete(request)) for (const item of items) discard(store, found.kind, item);
   const { kind } = found;
   return json(200, {
     kind: `${kind.kind}List`,
@@ -225,22 +245,22 @@ function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const type = request.contentType.split(';', 1)[0] ?? '';
   const wanted = request.method === 'PUT' ? readBody(request) : applyPatch(shownAs(current), type, request.body);
   const spec = { ...(current['spec'] as Json), replicas: Number(textAt(wanted, 'spec', 'replicas')) };
-  return json(200, shownAs(save(store, found, request.query, { ...current, spec })));
+  return json(200, shownAs(save(store, found, request.query, changed(kind, current, { ...current, spec }))));
 }
 
 function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
   const lines = ['starting', 'listening on 8080', `serving as ${pod.metadata.name}`];
   const tail = Number(query.get('tailLines') ?? lines.length);
-  const text = lines
+  const written = lines
     .slice(Math.max(0, lines.length - tail))
     .map((line) => `${line}\n`)
     .join('');
-  if (query.get('follow') !== 'true') return { kind: 'text', body: text };
+  if (query.get('follow') !== 'true') return text(written);
   return {
     kind: 'stream',
     contentType: 'text/plain',
     start(write) {
-      if (text !== '') write(text);
+      if (written !== '') write(written);
       let tick = 0;
       const timer = setInterval(() => write(`tick ${++tick}\n`), 500);
       return () => clearInterval(timer);
@@ -248,20 +268,12 @@ function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
   };
 }
 
-/** Rights are not simulated: whoever Sluice lets through may do everything here. The question need not be read. */
-function review(kind: Kind): Json {
-  const status =
-    kind.kind === 'SelfSubjectReview'
-      ? { userInfo: { username: 'demo', groups: [] } }
-      : { allowed: true, reason: 'the demo cluster allows everything' };
-  return { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: {}, spec: {}, status };
-}
-
 function readBody({ body, contentType }: ApiRequest): Json {
-  if (contentType.includes('protobuf') || contentType.includes('cbor')) {
+  const isYaml = contentType.includes('yaml');
+  if (!isYaml && !contentType.includes('json')) {
     throw new ApiError(415, 'UnsupportedMediaType', `the demo cluster reads JSON and YAML, not ${contentType}`);
   }
-  const parsed: unknown = parse(body);
+  const parsed: unknown = isYaml ? parse(body) : JSON.parse(body);
   if (!isObject(parsed)) throw new ApiError(400, 'BadRequest', 'the body is no object');
   return parsed;
 }
@@ -272,4 +284,16 @@ function wantsTable(accept: string): boolean {
 
 function json(code: number, body: Json): ApiAnswer {
   return { kind: 'json', code, body };
+}
+
+function text(body: string): ApiAnswer {
+  return { kind: 'text', contentType: 'text/plain', body };
+}
+
+function unknownResource(): ApiError {
+  return new ApiError(404, 'NotFound', 'the server could not find the requested resource');
+}
+
+function methodNotAllowed(): ApiError {
+  return new ApiError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
 }

@@ -1,11 +1,12 @@
-import { type Kind, kinds } from './kinds.ts';
+import { type Kind, kindOf, kinds } from './kinds.ts';
 import { at, type Json, type Stored, textAt } from './objects.ts';
 import type { Store } from './store.ts';
 
-const kindOf = (resource: string): Kind => kinds.find((kind) => kind.resource === resource) as Kind;
-const [namespaces, pods, deployments, replicasets] = ['namespaces', 'pods', 'deployments', 'replicasets'].map(
-  kindOf,
-) as [Kind, Kind, Kind, Kind];
+const namespaces = kindOf('namespaces');
+const serviceaccounts = kindOf('serviceaccounts');
+const pods = kindOf('pods');
+const deployments = kindOf('deployments');
+const replicasets = kindOf('replicasets');
 
 /** What the server makes of an object before it is stored. */
 export function admit(kind: Kind, object: Stored): Stored {
@@ -22,51 +23,65 @@ export function admit(kind: Kind, object: Stored): Stored {
     }
     case 'Namespace':
       return { ...object, spec: { finalizers: ['kubernetes'] }, status: { phase: 'Active' } };
+    case 'Event': {
+      const seen = object.metadata.creationTimestamp;
+      return { firstTimestamp: seen, lastTimestamp: seen, count: 1, ...object };
+    }
     case 'Pod':
       return runningPod(object);
     case 'Deployment':
-      return { ...object, spec: { replicas: 1, ...(object['spec'] as Json | undefined) } };
+      return {
+        ...object,
+        metadata: { ...object.metadata, generation: object.metadata.generation ?? 1 },
+        spec: { replicas: 1, ...(object['spec'] as Json | undefined) },
+      };
     default:
       return object;
   }
 }
 
-/** What follows a change: deployments have pods, and what an owner leaves behind goes with it. */
-export function reconcile(store: Store, kind: Kind, object: Stored, change: 'stored' | 'removed'): void {
-  if (change === 'removed') {
-    for (const owned of [replicasets, pods]) {
-      for (const other of store.list(owned, object.metadata.namespace ?? '')) {
-        const owners = other.metadata.ownerReferences ?? [];
-        if (owners.some(({ uid }) => uid === object.metadata.uid)) removeAll(store, owned, other);
-      }
-    }
-    if (kind === namespaces) {
-      for (const each of kinds) {
-        if (each.namespaced)
-          for (const inside of store.list(each, object.metadata.name)) removeAll(store, each, inside);
-      }
-    }
-  } else if (kind === deployments) rollOut(store, object);
+/** Stores an object and does what follows: a deployment gets its pods, a namespace its service account. */
+export function keep(store: Store, kind: Kind, object: Stored): Stored {
+  const stored = store.put(kind, object);
+  const { name, namespace = '' } = stored.metadata;
+  if (kind === deployments) rollOut(store, stored);
+  if (kind === namespaces && store.find(serviceaccounts, name, 'default') === undefined)
+    store.put(serviceaccounts, store.prepare(serviceaccounts, name, { metadata: { name: 'default' } }));
+  return store.find(kind, namespace, name) ?? stored;
 }
 
-/** Removes an object and what belongs to it. */
-export function removeAll(store: Store, kind: Kind, object: Stored): void {
+/** Removes an object and what belongs to it. What a deployment has lost by it, it gets again. */
+export function discard(store: Store, kind: Kind, object: Stored): void {
+  removeWithOwned(store, kind, object);
+  for (const deployment of store.list(deployments, object.metadata.namespace ?? '')) rollOut(store, deployment);
+}
+
+function removeWithOwned(store: Store, kind: Kind, object: Stored): void {
   store.remove(kind, object);
-  reconcile(store, kind, object, 'removed');
+  if (kind === namespaces) {
+    for (const each of kinds.filter(({ namespaced }) => namespaced))
+      for (const inside of store.list(each, object.metadata.name)) store.remove(each, inside);
+  }
+  for (const kindOfOwned of [replicasets, pods]) {
+    for (const owned of ownedBy(store, kindOfOwned, object)) removeWithOwned(store, kindOfOwned, owned);
+  }
+}
+
+function ownedBy(store: Store, kind: Kind, { metadata: { namespace = '', uid } }: Stored): Stored[] {
+  return store
+    .list(kind, namespace)
+    .filter(({ metadata }) => metadata.ownerReferences?.some((owner) => owner.uid === uid));
 }
 
 /** One replicaset a deployment, its pods running at once. A changed template replaces them. */
 function rollOut(store: Store, deployment: Stored): void {
   const namespace = deployment.metadata.namespace ?? '';
   const template = (at(deployment, 'spec', 'template') ?? {}) as Json;
-  const replicas = Number(textAt(deployment, 'spec', 'replicas') || 1);
+  const replicas = Number(textAt(deployment, 'spec', 'replicas'));
   const hash = hashOf(JSON.stringify(template));
   const name = `${deployment.metadata.name}-${hash}`;
-  const owned = (kind: Kind): Stored[] =>
-    store
-      .list(kind, namespace)
-      .filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === deployment.metadata.uid));
-  for (const old of owned(replicasets)) if (old.metadata.name !== name) removeAll(store, replicasets, old);
+  for (const old of ownedBy(store, replicasets, deployment))
+    if (old.metadata.name !== name) removeWithOwned(store, replicasets, old);
 
   const metadata = { labels: (at(template, 'metadata', 'labels') ?? {}) as Record<string, string> };
   const owner = (kind: string, { metadata: { name: of, uid } }: Stored): Json[] => [
@@ -85,10 +100,8 @@ function rollOut(store: Store, deployment: Stored): void {
     status,
   });
 
-  const running = store
-    .list(pods, namespace)
-    .filter((pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === set.metadata.uid));
-  for (const surplus of running.slice(replicas)) removeAll(store, pods, surplus);
+  const running = ownedBy(store, pods, set);
+  for (const surplus of running.slice(replicas)) store.remove(pods, surplus);
   for (let index = running.length; index < replicas; index++) {
     const pod = {
       metadata: { ...metadata, generateName: `${name}-`, ownerReferences: owner('ReplicaSet', set) },
@@ -97,17 +110,22 @@ function rollOut(store: Store, deployment: Stored): void {
     store.put(pods, runningPod(store.prepare(pods, namespace, pod)));
   }
 
-  const generation = (deployment.metadata.generation ?? 0) + 1;
+  const condition = {
+    lastUpdateTime: set.metadata.creationTimestamp,
+    lastTransitionTime: set.metadata.creationTimestamp,
+  };
   store.put(deployments, {
     ...deployment,
-    metadata: { ...deployment.metadata, generation },
     status: {
-      observedGeneration: generation,
+      observedGeneration: deployment.metadata.generation,
       replicas,
       updatedReplicas: replicas,
       readyReplicas: replicas,
       availableReplicas: replicas,
-      conditions: [{ type: 'Available', status: 'True', reason: 'MinimumReplicasAvailable' }],
+      conditions: [
+        { type: 'Available', status: 'True', reason: 'MinimumReplicasAvailable', ...condition },
+        { type: 'Progressing', status: 'True', reason: 'NewReplicaSetAvailable', ...condition },
+      ],
     },
   });
 }
@@ -125,6 +143,7 @@ function runningPod(pod: Stored): Stored {
     spec: { nodeName: 'demo-node', restartPolicy: 'Always', securityContext: {}, ...(pod['spec'] as Json | undefined) },
     status: {
       phase: 'Running',
+      hostIP: '10.0.0.1',
       podIP: '10.0.0.7',
       startTime: pod.metadata.creationTimestamp,
       conditions: [{ type: 'Ready', status: 'True' }],

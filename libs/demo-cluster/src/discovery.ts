@@ -4,6 +4,13 @@ import type { Json } from './objects.ts';
 const groups = [...new Set(kinds.map(({ group }) => group))].filter((group) => group !== '');
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
+/** No schemas, as an empty protobuf message: kubectl before 1.29 gives up without one, even to apply unvalidated. */
+export const openapiV2 = {
+  kind: 'text',
+  contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+  body: '',
+} as const;
+
 /** Answers everything that is not about an object, or `undefined`. */
 export function discover(path: string): Json | string | undefined {
   switch (path) {
@@ -55,7 +62,7 @@ function resourceList(group: string): Json {
         singularName: kind.kind.toLowerCase(),
         namespaced: kind.namespaced,
         kind: kind.kind,
-        verbs: kind.review ? ['create'] : allVerbs,
+        verbs: kind.review === undefined ? allVerbs : ['create'],
         shortNames: kind.short,
         ...(kind.inAll ? { categories: ['all'] } : {}),
       };

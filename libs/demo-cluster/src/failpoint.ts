@@ -1,4 +1,4 @@
-/** How the next matching request fails. `target`: a part of its raw target. */
+/** How matching requests fail. `target`: a part of their raw target. */
 export interface Failpoint {
   readonly target: string;
   readonly kind:
@@ -13,33 +13,43 @@ export interface Failpoint {
 export interface Tripped {
   /** Resolves when a request has come to it. */
   readonly reached: Promise<void>;
-  /** Lets a stalled request go on, and takes the failpoint away. */
+  /** Lets stalled requests go on, and takes the failpoint away. */
   release(): void;
+}
+
+/** A failpoint as the request that meets it sees it. */
+export interface Fault {
+  readonly kind: Failpoint['kind'];
+  /** Says that a request is there. Resolves at once, for a stall when it is released. */
+  trip(): Promise<void>;
 }
 
 /** One failpoint at a time. */
 export class Failpoints {
-  #set: (Failpoint & { readonly reach: () => void; readonly released: Promise<void> }) | undefined;
+  #armed: (Fault & { readonly target: string }) | undefined;
 
-  arm(failpoint: Failpoint): Tripped {
+  arm({ kind, target }: Failpoint): Tripped {
     const reached = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
-    this.#set = { ...failpoint, reach: reached.resolve, released: released.promise };
+    this.#armed = {
+      kind,
+      target,
+      async trip() {
+        reached.resolve();
+        if (kind.startsWith('stall')) await released.promise;
+      },
+    };
     return {
       reached: reached.promise,
       release: () => {
-        this.#set = undefined;
+        this.#armed = undefined;
         released.resolve();
       },
     };
   }
 
-  /** Whether this request fails so; stalls resolve when they are released. */
-  async trip(kind: Failpoint['kind'], target: string): Promise<boolean> {
-    const set = this.#set;
-    if (set === undefined || set.kind !== kind || !target.includes(set.target)) return false;
-    set.reach();
-    if (kind.startsWith('stall')) await set.released;
-    return true;
+  /** What this request is to meet, if anything. */
+  matching(target: string): Fault | undefined {
+    return this.#armed !== undefined && target.includes(this.#armed.target) ? this.#armed : undefined;
   }
 }

@@ -38,11 +38,8 @@ export class GroundTruth {
 
   request(socket: Socket, request: Omit<Extract<LogEntry, { kind: 'request' }>, 'kind' | 'connection' | 'atMs'>): void {
     const atMs = this.#firstByte.get(socket) ?? Date.now();
-    this.log.push({ kind: 'request', connection: this.#ids.get(socket) ?? 0, atMs, ...request });
-  }
-
-  /** The next byte of the connection begins the next request. */
-  answered(socket: Socket): void {
+    // It has been read to its end, so the next byte of the connection begins the next request.
     this.#firstByte.delete(socket);
+    this.log.push({ kind: 'request', connection: this.#ids.get(socket) ?? 0, atMs, ...request });
   }
 }

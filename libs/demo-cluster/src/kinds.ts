@@ -1,4 +1,13 @@
-import { listAt, type Stored, textAt } from './objects.ts';
+import { at, type Json, listAt, type Stored, textAt } from './objects.ts';
+
+/** Who asks: the impersonated identity, if there is one. */
+export interface User {
+  readonly username: string;
+  readonly groups: readonly string[];
+}
+
+/** A column of `kubectl get`; a `wide` one shows with `-o wide` only. */
+export type Column = readonly [title: string, cell: (object: Stored) => string | number, width?: 'wide'];
 
 /** A resource the demo cluster serves. */
 export interface Kind {
@@ -10,11 +19,11 @@ export interface Kind {
   readonly namespaced: boolean;
   readonly short: readonly string[];
   /** Columns of `kubectl get` between NAME and AGE. */
-  readonly columns: readonly (readonly [title: string, cell: (object: Stored) => string | number])[];
+  readonly columns: readonly Column[];
   /** Whether `kubectl get all` shows it. */
   readonly inAll?: true;
-  /** Can only be created, and only answers. */
-  readonly review?: true;
+  /** Can only be created, and only answers, with this status. */
+  readonly review?: (user: User) => Json;
 }
 
 const of = (group: string, resource: string, kind: string, more: Partial<Kind> = {}): Kind => ({
@@ -33,6 +42,18 @@ const entries =
   (object: Stored): number =>
     Object.keys(object[field] ?? {}).length;
 
+const eachContainer =
+  (field: 'name' | 'image') =>
+  (object: Stored): string =>
+    listAt(object, 'spec', 'template', 'spec', 'containers')
+      .map((container) => textAt(container, field))
+      .join(',');
+
+const templateColumns: readonly Column[] = [
+  ['Containers', eachContainer('name'), 'wide'],
+  ['Images', eachContainer('image'), 'wide'],
+];
+
 /** One row a resource; nothing below this table enumerates them. */
 export const kinds: readonly Kind[] = [
   of('', 'namespaces', 'Namespace', {
@@ -44,9 +65,10 @@ export const kinds: readonly Kind[] = [
     namespaced: false,
     short: ['no'],
     columns: [
-      ['Status', () => 'Ready'],
+      ['Status', (object) => (at(object, 'spec', 'unschedulable') === true ? 'Ready,SchedulingDisabled' : 'Ready')],
       ['Roles', () => '<none>'],
       ['Version', (object) => textAt(object, 'status', 'nodeInfo', 'kubeletVersion')],
+      ['OS-Image', (object) => textAt(object, 'status', 'nodeInfo', 'osImage'), 'wide'],
     ],
   }),
   of('', 'pods', 'Pod', {
@@ -60,6 +82,8 @@ export const kinds: readonly Kind[] = [
       ],
       ['Status', (object) => textAt(object, 'status', 'phase')],
       ['Restarts', () => 0],
+      ['IP', (object) => textAt(object, 'status', 'podIP'), 'wide'],
+      ['Node', (object) => textAt(object, 'spec', 'nodeName'), 'wide'],
     ],
   }),
   of('', 'services', 'Service', {
@@ -68,6 +92,7 @@ export const kinds: readonly Kind[] = [
     columns: [
       ['Type', (object) => textAt(object, 'spec', 'type')],
       ['Cluster-IP', (object) => textAt(object, 'spec', 'clusterIP')],
+      ['External-IP', () => '<none>'],
       [
         'Port(s)',
         (object) =>
@@ -105,6 +130,7 @@ export const kinds: readonly Kind[] = [
       ['Ready', (object) => `${textAt(object, 'status', 'readyReplicas') || 0}/${textAt(object, 'spec', 'replicas')}`],
       ['Up-to-date', (object) => textAt(object, 'status', 'updatedReplicas') || 0],
       ['Available', (object) => textAt(object, 'status', 'availableReplicas') || 0],
+      ...templateColumns,
     ],
   }),
   of('apps', 'replicasets', 'ReplicaSet', {
@@ -113,15 +139,37 @@ export const kinds: readonly Kind[] = [
     columns: [
       ['Desired', (object) => textAt(object, 'spec', 'replicas')],
       ['Ready', (object) => textAt(object, 'status', 'readyReplicas')],
+      ...templateColumns,
     ],
+  }),
+  of('coordination.k8s.io', 'leases', 'Lease', {
+    columns: [['Holder', (object) => textAt(object, 'spec', 'holderIdentity')]],
   }),
   of('batch', 'jobs', 'Job', { columns: [['Status', () => 'Complete']] }),
   of('authorization.k8s.io', 'selfsubjectaccessreviews', 'SelfSubjectAccessReview', {
     namespaced: false,
-    review: true,
+    review: () => ({ allowed: true, reason: 'the demo cluster allows everything' }),
   }),
-  of('authentication.k8s.io', 'selfsubjectreviews', 'SelfSubjectReview', { namespaced: false, review: true }),
+  of('authorization.k8s.io', 'selfsubjectrulesreviews', 'SelfSubjectRulesReview', {
+    namespaced: false,
+    review: () => ({
+      resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+      nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+      incomplete: false,
+    }),
+  }),
+  of('authentication.k8s.io', 'selfsubjectreviews', 'SelfSubjectReview', {
+    namespaced: false,
+    review: (user) => ({ userInfo: user }),
+  }),
 ];
+
+/** The kind of a resource that the table above has. */
+export function kindOf(resource: string): Kind {
+  const found = kinds.find((kind) => kind.resource === resource);
+  if (found === undefined) throw new Error(`the demo cluster has no ${resource}`);
+  return found;
+}
 
 export function apiVersionOf({ group, version }: Kind): string {
   return group === '' ? version : `${group}/${version}`;

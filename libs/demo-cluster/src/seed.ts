@@ -1,61 +1,92 @@
-import { admit, reconcile } from './controllers.ts';
+import { parseAllDocuments } from 'yaml';
+import { admit, keep } from './controllers.ts';
 import { kinds } from './kinds.ts';
-import type { Json } from './objects.ts';
+import { type Stored, textAt } from './objects.ts';
 import type { Store } from './store.ts';
 
-const base64 = (text: string): string => Buffer.from(text).toString('base64');
-
 /** A small shop. The secrets are of the demo alone and open nothing. */
-const objects: readonly (readonly [resource: string, namespace: string, body: Json])[] = [
-  ...['default', 'kube-system', 'shop'].map((name) => ['namespaces', '', { metadata: { name } }] as const),
-  [
-    'nodes',
-    '',
-    {
-      metadata: { name: 'demo-node' },
-      status: { nodeInfo: { kubeletVersion: 'v1.32.0' }, conditions: [{ type: 'Ready', status: 'True' }] },
-    },
-  ],
-  ...['default', 'shop'].map((namespace) => ['serviceaccounts', namespace, { metadata: { name: 'default' } }] as const),
-  ['configmaps', 'shop', { metadata: { name: 'web' }, data: { LOG_LEVEL: 'info' } }],
-  [
-    'secrets',
-    'shop',
-    {
-      metadata: { name: 'web-db' },
-      type: 'Opaque',
-      data: { username: base64('demo-user'), password: base64('demo-password-of-nobody') },
-    },
-  ],
-  [
-    'services',
-    'shop',
-    {
-      metadata: { name: 'web' },
-      spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080, protocol: 'TCP' }] },
-    },
-  ],
-  [
-    'deployments',
-    'shop',
-    {
-      metadata: { name: 'web', labels: { app: 'web' } },
-      spec: {
-        replicas: 2,
-        selector: { matchLabels: { app: 'web' } },
-        template: {
-          metadata: { labels: { app: 'web' } },
-          spec: { containers: [{ name: 'main', image: 'demo/web:1' }] },
-        },
-      },
-    },
-  ],
-];
+const manifests = `
+kind: Namespace
+metadata: { name: default }
+---
+kind: Namespace
+metadata: { name: kube-node-lease }
+---
+kind: Namespace
+metadata: { name: kube-system }
+---
+kind: Namespace
+metadata: { name: shop }
+---
+kind: Node
+metadata: { name: demo-node, labels: { kubernetes.io/hostname: demo-node, kubernetes.io/os: linux } }
+spec: { podCIDR: 10.0.0.0/24 }
+status:
+  addresses: [{ type: InternalIP, address: 10.0.0.1 }, { type: Hostname, address: demo-node }]
+  capacity: &capacity { cpu: "4", memory: 8Gi, ephemeral-storage: 20Gi, pods: "110" }
+  allocatable: *capacity
+  conditions: [{ type: Ready, status: "True", reason: KubeletReady, message: simulated }]
+  nodeInfo: { kubeletVersion: v1.32.0, osImage: simulated, operatingSystem: linux, architecture: amd64 }
+---
+kind: Lease
+metadata: { name: demo-node, namespace: kube-node-lease }
+spec: { holderIdentity: demo-node, leaseDurationSeconds: 40 }
+---
+kind: ConfigMap
+metadata: { name: web, namespace: shop }
+data: { LOG_LEVEL: info }
+---
+kind: Secret
+metadata: { name: web-db, namespace: shop }
+type: Opaque
+stringData: { username: demo-user, password: demo-password-of-nobody }
+---
+kind: Secret
+metadata: { name: web-tls, namespace: shop }
+type: kubernetes.io/tls
+stringData: { tls.crt: demo-certificate-of-nobody, tls.key: demo-key-that-opens-nothing }
+---
+kind: Service
+metadata: { name: web, namespace: shop }
+spec: { selector: { app: web }, ports: [{ port: 80, targetPort: 8080, protocol: TCP }] }
+---
+kind: Deployment
+metadata: { name: web, namespace: shop, labels: { app: web } }
+spec:
+  replicas: 2
+  selector: { matchLabels: { app: web } }
+  strategy: { type: RollingUpdate }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      containers:
+        - name: main
+          image: demo/web:1
+          env: [{ name: DB_PASSWORD, valueFrom: { secretKeyRef: { name: web-db, key: password } } }]
+          ports: [{ containerPort: 8080, protocol: TCP }]
+---
+kind: Event
+metadata: { name: web.scaled, namespace: shop }
+type: Normal
+reason: ScalingReplicaSet
+message: Scaled up replica set of web to 2
+source: { component: deployment-controller }
+involvedObject: { apiVersion: apps/v1, kind: Deployment, name: web, namespace: shop }
+---
+kind: Event
+metadata: { name: web.endpoints, namespace: shop }
+type: Warning
+reason: FailedToUpdateEndpoint
+message: Failed to update endpoint shop/web, will be tried again
+source: { component: endpoint-controller }
+involvedObject: { apiVersion: v1, kind: Service, name: web, namespace: shop }
+`;
 
 export function seed(store: Store): void {
-  for (const [resource, namespace, body] of objects) {
-    const kind = kinds.find((known) => known.resource === resource);
-    if (kind === undefined) throw new Error(`the seed has no kind for ${resource}`);
-    reconcile(store, kind, store.put(kind, admit(kind, store.prepare(kind, namespace, body))), 'stored');
+  for (const document of parseAllDocuments(manifests)) {
+    const body = document.toJS() as Stored;
+    const kind = kinds.find((known) => known.kind === body.kind);
+    if (kind === undefined) throw new Error(`the seed has a ${body.kind}, and the demo cluster has no such kind`);
+    keep(store, kind, admit(kind, store.prepare(kind, textAt(body, 'metadata', 'namespace'), body)));
   }
 }

@@ -3,6 +3,8 @@ import { ApiError, type Stored, textAt } from './objects.ts';
 /** Whether an object is chosen. */
 export type Selector = (object: Stored) => boolean;
 
+const labelTerm = /^!?\s*([\w./-]+)\s*(?:(==|=|!=|\bin\b|\bnotin\b)\s*(\([^()]*\)|[\w.-]*))?$/;
+
 /** `a=b`, `a==b`, `a!=b`, `a`, `!a`, `a in (b,c)`, `a notin (b)`, joined by commas. Throws `ApiError`. */
 export function labelSelector(text: string): Selector {
   const terms = text
@@ -10,7 +12,8 @@ export function labelSelector(text: string): Selector {
     .map((term) => term.trim())
     .filter((term) => term !== '');
   const tests = terms.map((term): Selector => {
-    const [, key = '', operator = '', value = ''] = /^!?\s*([^\s=!]+)\s*(==|=|!=|in|notin)?\s*(.*)$/.exec(term) ?? [];
+    const [, key, operator = '', value = ''] = labelTerm.exec(term) ?? [];
+    if (key === undefined) throw new ApiError(400, 'BadRequest', `unable to parse requirement: ${term}`);
     const values = value.replaceAll(/[()\s]/g, '').split(',');
     const label = (object: Stored): string | undefined => object.metadata.labels?.[key];
     if (term.startsWith('!')) return (object) => label(object) === undefined;

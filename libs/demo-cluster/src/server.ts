@@ -4,7 +4,7 @@ import { createServer as createHttp, type IncomingMessage, type Server, type Ser
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { type ApiAnswer, answer } from './api.ts';
-import { type Failpoint, Failpoints, type Tripped } from './failpoint.ts';
+import { type Failpoint, Failpoints, type Fault, type Tripped } from './failpoint.ts';
 import { GroundTruth, type LogEntry } from './ground-truth.ts';
 import { ApiError } from './objects.ts';
 import { seed } from './seed.ts';
@@ -81,7 +81,6 @@ interface Parts {
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse, parts: Parts): Promise<void> {
-  const { failpoints, truth } = parts;
   const { socket, method = '', url: target = '/', headers } = request;
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -89,11 +88,14 @@ async function serve(request: IncomingMessage, response: ServerResponse, parts: 
   if (parts.logged) {
     const { authorization: _, ...shown } = headers;
     const flat = Object.fromEntries(Object.entries(shown).map(([name, value]) => [name, String(value)]));
-    truth.request(socket, { auditId: String(headers['audit-id'] ?? ''), method, target, headers: flat, body });
-    response.once('finish', () => truth.answered(socket));
+    parts.truth.request(socket, { auditId: String(headers['audit-id'] ?? ''), method, target, headers: flat, body });
   }
-  await failpoints.trip('stall-before-response', target);
-  if (await failpoints.trip('reset-before-response', target)) return void socket.destroy();
+  const fault = parts.failpoints.matching(target);
+  if (fault?.kind === 'stall-before-response') await fault.trip();
+  if (fault?.kind === 'reset-before-response') {
+    await fault.trip();
+    return void socket.destroy();
+  }
   if (headers.authorization !== `Bearer ${parts.token}`) throw new ApiError(401, 'Unauthorized', 'Unauthorized');
 
   const url = new URL(target, 'https://demo');
@@ -105,16 +107,21 @@ async function serve(request: IncomingMessage, response: ServerResponse, parts: 
     accept: headers.accept ?? '',
     contentType,
     body: body.toString(),
+    user: {
+      username: String(headers['impersonate-user'] ?? 'demo'),
+      groups: [...(request.headersDistinct['impersonate-group'] ?? []), 'system:authenticated'],
+    },
   });
   response.setHeader('audit-id', String(headers['audit-id'] ?? ''));
-  if (await failpoints.trip('wrong-content-type', target)) {
+  if (fault?.kind === 'wrong-content-type') {
+    await fault.trip();
     response.writeHead(200, { 'content-type': 'application/vnd.kubernetes.protobuf' }).end(JSON.stringify(made));
     return;
   }
-  await send(response, made, target, failpoints);
+  await send(response, made, fault);
 }
 
-async function send(response: ServerResponse, made: ApiAnswer, target: string, failpoints: Failpoints): Promise<void> {
+async function send(response: ServerResponse, made: ApiAnswer, fault: Fault | undefined): Promise<void> {
   if (made.kind === 'stream') {
     response.writeHead(200, { 'content-type': made.contentType });
     response.flushHeaders();
@@ -127,12 +134,16 @@ async function send(response: ServerResponse, made: ApiAnswer, target: string, f
   }
   const text = made.kind === 'text' ? made.body : JSON.stringify(made.body);
   const bytes = Buffer.from(text);
-  const type = made.kind === 'text' ? 'text/plain' : 'application/json';
+  const type = made.kind === 'text' ? made.contentType : 'application/json';
   response.writeHead(made.kind === 'text' ? 200 : made.code, { 'content-type': type, 'content-length': bytes.length });
-  await new Promise((resolve) => response.write(bytes.subarray(0, 1), resolve));
-  await failpoints.trip('stall-after-first-byte', target);
-  if (await failpoints.trip('reset-after-first-byte', target)) return void response.destroy();
-  response.end(bytes.subarray(1));
+  if (fault?.kind !== 'stall-after-first-byte' && fault?.kind !== 'reset-after-first-byte') {
+    response.end(bytes);
+    return;
+  }
+  await new Promise((written) => response.write(bytes.subarray(0, 1), written));
+  await fault.trip();
+  if (fault.kind === 'reset-after-first-byte') response.destroy();
+  else response.end(bytes.subarray(1));
 }
 
 function sendError(response: ServerResponse, error: unknown): void {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { apiVersionOf, type Kind } from './kinds.ts';
 import { ApiError, type Json, type Stored } from './objects.ts';
 
@@ -11,6 +12,8 @@ export interface Change {
 
 /** Changes remembered for watches that begin in the past. */
 const remembered = 5_000;
+
+const namePattern = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
 
 /** Every object, with versions and watches. */
 export class Store {
@@ -41,14 +44,18 @@ export class Store {
     return found;
   }
 
-  /** Gives an object what the server gives it. Throws `ApiError` 409 when it is there. */
+  /** Gives an object what the server gives it. Throws `ApiError`: 409 when it is there, 422 without a valid name. */
   prepare(kind: Kind, namespace: string, body: Json): Stored {
     const metadata = { ...((body['metadata'] ?? {}) as Json) };
     const generateName = metadata['generateName'];
     const name =
       metadata['name'] ?? (typeof generateName === 'string' ? `${generateName}${randomUUID().slice(0, 5)}` : '');
-    if (typeof name !== 'string' || name === '')
-      throw new ApiError(422, 'Invalid', `${kind.kind} is invalid: metadata.name: Required value`);
+    if (typeof name !== 'string' || !namePattern.test(name)) {
+      const message = `Invalid value: ${JSON.stringify(name)}`;
+      const causes = [{ reason: 'FieldValueInvalid', field: 'metadata.name', message }];
+      const details = { name, kind: kind.kind, causes };
+      throw new ApiError(422, 'Invalid', `${kind.kind} is invalid: metadata.name: ${message}`, details);
+    }
     if (this.find(kind, namespace, name) !== undefined) {
       throw new ApiError(409, 'AlreadyExists', `${kind.resource} "${name}" already exists`, {
         name,
@@ -70,13 +77,19 @@ export class Store {
     };
   }
 
-  /** Stores an object, new or changed, under the next version. */
+  /** Stores an object under the next version. What is there already stays as it is, and is returned. */
   put(kind: Kind, object: Stored): Stored {
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
     let objects = this.#objects.get(kind);
     if (objects === undefined) this.#objects.set(kind, (objects = new Map()));
-    const type = objects.has(key) ? 'MODIFIED' : 'ADDED';
-    const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
+    const current = objects.get(key);
+    if (
+      current !== undefined &&
+      isDeepStrictEqual(atVersion(object, Number(current.metadata.resourceVersion)), current)
+    )
+      return current;
+    const type = current === undefined ? 'ADDED' : 'MODIFIED';
+    const stored = atVersion(object, ++this.#version);
     objects.set(key, stored);
     this.#tell(kind, { type, object: stored, resourceVersion: this.#version });
     return stored;
@@ -84,8 +97,13 @@ export class Store {
 
   remove(kind: Kind, object: Stored): void {
     this.#objects.get(kind)?.delete(`${object.metadata.namespace ?? ''}/${object.metadata.name}`);
-    const last = { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } };
+    const last = atVersion(object, ++this.#version);
     this.#tell(kind, { type: 'DELETED', object: last, resourceVersion: this.#version });
+  }
+
+  /** Whether changes after a version are still remembered. */
+  remembers(version: number): boolean {
+    return this.#changes.length < remembered || version >= (this.#changes[0]?.change.resourceVersion ?? 0);
   }
 
   /** Calls `notify` for every change after a version, past ones first. Returns how to stop. */
@@ -103,6 +121,10 @@ export class Store {
     if (this.#changes.length > remembered) this.#changes.shift();
     for (const watcher of this.#watchers) if (watcher.kind === kind) watcher.notify(change);
   }
+}
+
+function atVersion(object: Stored, version: number): Stored {
+  return { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
 }
 
 export function notFound(kind: Kind, name: string): ApiError {

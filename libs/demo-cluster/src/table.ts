@@ -1,22 +1,22 @@
-import type { Kind } from './kinds.ts';
+import type { Column, Kind } from './kinds.ts';
 import type { Json, Stored } from './objects.ts';
 
 /** Objects as a `meta.k8s.io/v1` Table, as `kubectl get` asks for them. */
 export function tableOf(kind: Kind, objects: readonly Stored[], resourceVersion: string, include: string): Json {
-  const columns = ['Name', ...kind.columns.map(([title]) => title), 'Age'];
+  const columns: readonly Column[] = [['Name', (object) => object.metadata.name], ...kind.columns, ['Age', age]];
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: { resourceVersion },
-    columnDefinitions: columns.map((name) => ({
+    columnDefinitions: columns.map(([name, , width]) => ({
       name,
       type: 'string',
       format: name === 'Name' ? 'name' : '',
       description: '',
-      priority: 0,
+      priority: width === 'wide' ? 1 : 0,
     })),
     rows: objects.map((object) => ({
-      cells: [object.metadata.name, ...kind.columns.map(([, cell]) => cell(object)), age(object)],
+      cells: columns.map(([, cell]) => cell(object)),
       object: rowObject(object, include),
     })),
   };
@@ -32,5 +32,6 @@ function rowObject(object: Stored, include: string): Json | null {
 function age(object: Stored): string {
   const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(object.metadata.creationTimestamp)) / 1000));
   if (seconds < 120) return `${seconds}s`;
-  return seconds < 7200 ? `${Math.floor(seconds / 60)}m` : `${Math.floor(seconds / 3600)}h`;
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)}m`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)}h` : `${Math.floor(seconds / 86_400)}d`;
 }

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import { type ApiAnswer, type ApiRequest, answer } from './api.ts';
+import { at, isObject, type Json, listAt, textAt } from './objects.ts';
+import { seed } from './seed.ts';
+import { Store } from './store.ts';
+
+const shop = '/api/v1/namespaces/shop';
+const web = '/apis/apps/v1/namespaces/shop/deployments/web';
+let store: Store;
+
+beforeEach(() => {
+  store = new Store();
+  seed(store);
+});
+
+function ask(method: string, target: string, body?: Json, more: Partial<ApiRequest> = {}): ApiAnswer {
+  const { pathname: path, searchParams: query } = new URL(target, 'https://demo');
+  return answer(store, {
+    method,
+    path,
+    query,
+    accept: 'application/json',
+    contentType: 'application/json',
+    body: body === undefined ? '' : JSON.stringify(body),
+    user: { username: 'demo', groups: [] },
+    ...more,
+  });
+}
+
+function json(...request: Parameters<typeof ask>): Json {
+  const answered = ask(...request);
+  assert.ok(answered.kind === 'json');
+  return answered.body;
+}
+
+const patch = (target: string, body: Json): Json =>
+  json('PATCH', target, body, { contentType: 'application/merge-patch+json' });
+
+function names(target: string): string[] {
+  return listAt(json('GET', target), 'items').map((item) => textAt(item, 'metadata', 'name'));
+}
+
+/** The events of a watch so far, and those to come. */
+function watch(target: string, more: Partial<ApiRequest> = {}): { events: Json[]; stop: () => void } {
+  const answered = ask('GET', target, undefined, more);
+  assert.ok(answered.kind === 'stream');
+  const events: Json[] = [];
+  const stop = answered.start(
+    (line) => events.push(JSON.parse(line) as Json),
+    () => undefined,
+  );
+  return { events, stop };
+}
+
+const brief = (event: Json): string => `${textAt(event, 'type')} ${textAt(event, 'object', 'metadata', 'name')}`;
+
+test('stringData of a Secret is folded into data', () => {
+  const body = { metadata: { name: 's' }, data: { a: 'MQ==' }, stringData: { b: '2' } };
+  const created = json('POST', `${shop}/secrets`, body);
+  assert.deepEqual(created['data'], { a: 'MQ==', b: 'Mg==' });
+  assert.equal(created['stringData'], undefined);
+});
+
+test('a created object is there once, in a namespace that exists, under a valid name', () => {
+  json('POST', `${shop}/configmaps`, { metadata: { name: 'one' } });
+  const create = (namespace: string, name: string) => (): ApiAnswer =>
+    ask('POST', `/api/v1/namespaces/${namespace}/configmaps`, { metadata: { name } });
+  assert.throws(create('shop', 'one'), { code: 409, reason: 'AlreadyExists' });
+  assert.throws(create('nowhere', 'one'), { code: 404, message: 'namespaces "nowhere" not found' });
+  assert.throws(create('shop', 'Not_A_Name'), { code: 422, reason: 'Invalid' });
+  assert.match(
+    textAt(json('POST', `${shop}/configmaps`, { metadata: { generateName: 'g-' } }), 'metadata', 'name'),
+    /^g-./,
+  );
+});
+
+test('a write that names another version is a conflict; one that changes nothing gives no new version', () => {
+  const current = json('GET', `${shop}/configmaps/web`);
+  assert.deepEqual(json('PUT', `${shop}/configmaps/web`, current), current);
+  const changed = json('PUT', `${shop}/configmaps/web`, { ...current, data: { LOG_LEVEL: 'debug' } });
+  assert.notEqual(textAt(changed, 'metadata', 'resourceVersion'), textAt(current, 'metadata', 'resourceVersion'));
+  assert.throws(() => ask('PUT', `${shop}/configmaps/web`, current), { code: 409, reason: 'Conflict' });
+  assert.throws(() => patch(`${shop}/configmaps/web`, { metadata: { resourceVersion: '1' } }), { code: 409 });
+});
+
+test('dryRun=All changes nothing on any write, in the query or in the options of a delete', () => {
+  const before = store.version;
+  json('POST', `${shop}/configmaps?dryRun=All`, { metadata: { name: 'one' } });
+  assert.deepEqual(patch(`${shop}/configmaps/web?dryRun=All`, { data: null })['data'], undefined);
+  json('PUT', `${shop}/configmaps/web?dryRun=All`, { data: {} });
+  patch(`${web}/scale?dryRun=All`, { spec: { replicas: 9 } });
+  json('DELETE', `${shop}/configmaps/web?dryRun=All`);
+  json('DELETE', `${shop}/configmaps/web`, { kind: 'DeleteOptions', dryRun: ['All'] });
+  json('DELETE', `${shop}/configmaps`, { kind: 'DeleteOptions', dryRun: ['All'] });
+  assert.equal(store.version, before);
+});
+
+test('a delete whose options cannot be read deletes nothing', () => {
+  const contentType = 'application/vnd.kubernetes.protobuf';
+  assert.throws(() => ask('DELETE', `${shop}/configmaps/web`, {}, { contentType }), { code: 415 });
+  assert.deepEqual(names(`${shop}/configmaps`), ['web']);
+});
+
+test('server-side apply creates what is missing and merges into what is there', () => {
+  const apply = (text: string): Json =>
+    json('PATCH', `${shop}/configmaps/made`, undefined, { contentType: 'application/apply-patch+yaml', body: text });
+  apply('metadata: { name: made }\ndata: { a: "1" }');
+  assert.deepEqual(apply('metadata: { name: made }\ndata: { b: "2" }')['data'], { a: '1', b: '2' });
+});
+
+test('a deployment has its pods at once, keeps them, scales them and takes them with it', () => {
+  const pods = (): string[] => names(`${shop}/pods?labelSelector=app=web`);
+  assert.equal(pods().length, 2);
+  patch(`${web}/scale`, { spec: { replicas: 3 } });
+  const [deleted = ''] = pods();
+  json('DELETE', `${shop}/pods/${deleted}`);
+  assert.equal(pods().length, 3);
+  assert.ok(!pods().includes(deleted));
+  json('DELETE', web);
+  assert.deepEqual(pods(), []);
+  assert.deepEqual(names('/apis/apps/v1/namespaces/shop/replicasets'), []);
+});
+
+test('a changed template replaces the pods, a changed label does not, and the status is up to date at once', () => {
+  const before = names(`${shop}/pods`);
+  assert.equal(at(patch(web, { metadata: { labels: { tier: 'front' } } }), 'metadata', 'generation'), 1);
+  assert.deepEqual(names(`${shop}/pods`), before);
+  const template = { metadata: { annotations: { restarted: 'now' } } };
+  const changed = patch(web, { spec: { template } });
+  assert.equal(at(changed, 'metadata', 'generation'), 2);
+  assert.equal(at(changed, 'status', 'observedGeneration'), 2);
+  assert.ok(names(`${shop}/pods`).every((name) => !before.includes(name)));
+});
+
+test('a namespace takes with it what is inside, and a new one has its service account', () => {
+  json('DELETE', shop);
+  assert.deepEqual(names('/api/v1/pods'), []);
+  assert.deepEqual(names(`${shop}/secrets`), []);
+  json('POST', '/api/v1/namespaces', { metadata: { name: 'fresh' } });
+  assert.deepEqual(names('/api/v1/namespaces/fresh/serviceaccounts'), ['default']);
+});
+
+test('a watch goes on from a version, through selectors, to the deletion', () => {
+  const from = store.version;
+  json('POST', `${shop}/configmaps`, { metadata: { name: 'one', labels: { a: 'b' } } });
+  const { events, stop } = watch(`${shop}/configmaps?watch=true&labelSelector=a=b&resourceVersion=${from}`);
+  json('POST', `${shop}/configmaps`, { metadata: { name: 'other' } });
+  patch(`${shop}/configmaps/one`, { data: { x: 'y' } });
+  json('DELETE', `${shop}/configmaps/one`);
+  stop();
+  json('POST', `${shop}/configmaps`, { metadata: { name: 'late', labels: { a: 'b' } } });
+  assert.deepEqual(events.map(brief), ['ADDED one', 'MODIFIED one', 'DELETED one']);
+});
+
+test('a watch without a version begins with what is there; a watch-list says where that ends', () => {
+  const plain = watch(`${shop}/configmaps?watch=1`);
+  const list = watch(`${shop}/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan`);
+  json('POST', `${shop}/configmaps`, { metadata: { name: 'later' } });
+  assert.deepEqual(plain.events.map(brief), ['ADDED web', 'ADDED later']);
+  assert.deepEqual(list.events.map(brief), ['ADDED web', 'BOOKMARK ', 'ADDED later']);
+  assert.equal(textAt(list.events[1], 'object', 'metadata', 'annotations', 'k8s.io/initial-events-end'), 'true');
+  plain.stop();
+  list.stop();
+});
+
+test('a watch may ask for Tables', () => {
+  const { events, stop } = watch(`${shop}/configmaps?watch=1`, {
+    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json',
+  });
+  stop();
+  assert.equal(textAt(events[0], 'object', 'kind'), 'Table');
+});
+
+test('a version that is forgotten is 410', () => {
+  for (let index = 0; index < 5_001; index++) patch(`${shop}/configmaps/web`, { data: { index: String(index) } });
+  assert.throws(() => ask('GET', `${shop}/configmaps?watch=1&resourceVersion=101`), { code: 410, reason: 'Expired' });
+});
+
+test('who asks is who is impersonated', () => {
+  const user = { username: 'bob', groups: ['devs'] };
+  const reviewed = json('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {}, { user });
+  assert.deepEqual(at(reviewed, 'status', 'userInfo'), user);
+});
+
+test('every resource that discovery names is served, and nothing else', () => {
+  const groups = listAt(json('GET', '/apis'), 'groups').map((group) => `/apis/${textAt(group, 'name')}/v1`);
+  for (const path of ['/api/v1', ...groups]) {
+    for (const resource of listAt(json('GET', path), 'resources')) {
+      const name = textAt(resource, 'name');
+      if (name.includes('/') || !listAt(resource, 'verbs').includes('list')) continue;
+      assert.equal(json('GET', `${path}/${name}`)['kind'], `${textAt(resource, 'kind')}List`);
+    }
+  }
+  assert.throws(() => ask('GET', '/api/v1/nothings'), { code: 404 });
+  assert.throws(() => ask('POST', `${shop}/pods/web/exec`), { code: 404 });
+  assert.throws(() => ask('POST', `${shop}/configmaps/web`, {}), { code: 405 });
+  assert.ok(isObject(json('GET', '/openapi/v3/apis/apps/v1')['components']));
+});
