@@ -183,7 +183,8 @@ test('the record has all of it, refusals too', async () => {
   assert.ok(seen('create', 'secrets', 201));
   assert.ok(seen('get', 'secrets', 200));
   assert.ok(seen('delete', 'namespaces', 403));
-  assert.ok(seen('watch', 'configmaps', 200));
+  const watched = rows.find((row) => row.verb === 'watch' && row.resource === 'configmaps');
+  assert.equal(watched?.outcome, 'aborted', 'the agent ended the watch');
   assert.ok(
     rows.some((row) => row.verb === 'update' && row.reasonCode === 'MaskedValueWritten' && row.effect === 'deny'),
   );

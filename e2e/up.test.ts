@@ -1,11 +1,12 @@
 // `sluice up` as a person meets it: what it says, what it refuses, and how it ends.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { openDemo, removeScratch, Sluice, scratch } from '@sluice/testing';
+import { isAlive, openDemo, removeScratch, repository, Sluice, scratch, until } from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));
@@ -36,6 +37,24 @@ test('without a cluster it starts its demo cluster, says so, and drains on SIGTE
   assert.match((await sluice.kubectl('get', 'pods', '-A')).stdout, /^shop\s+web-/m);
   assert.equal(await sluice.stop(), 0);
   assert.match(sluice.output, /Stopping \(terminated\)/);
+});
+
+test('it drains when npm is gone, which passes no signal on when it is killed', async () => {
+  const home = newHome();
+  const npm = spawn('npm', ['start', '--', '--port', '0'], {
+    cwd: repository,
+    env: { ...process.env, ...noCluster, SLUICE_HOME: home },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  npm.stdout.on('data', (data: Buffer) => {
+    said += data.toString();
+  });
+  await until('Sluice is ready', () => /^Sluice is ready$/m.test(said));
+  const { pid } = JSON.parse(readFileSync(join(home, 'state.json'), 'utf8')) as { pid: number };
+  npm.kill('SIGKILL');
+  await until('the drain', () => said.includes('Stopping'));
+  await until('the end of Sluice', () => !isAlive(pid));
 });
 
 test('a second Sluice in the same home is refused, and the first goes on', async () => {

@@ -1,10 +1,11 @@
 // The architecture as a check: who may import whom, who owns which library, who may see the environment.
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, matchesGlob, normalize, resolve } from 'node:path';
+import { readSources, type Source } from './sources.ts';
 
-/** What a layer may import of Sluice. Everything may import itself. */
-const layers: Readonly<Record<string, readonly string[]>> = {
+/** What of Sluice a folder may import beside itself. A folder that is not here has no place in the architecture yet. */
+const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
   'libs/model': [],
   'libs/kube': ['libs/model'],
   'libs/runtime': ['libs/model'],
@@ -15,155 +16,183 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   'services/recorder': ['libs/model', 'libs/kube', 'libs/runtime'],
   // `sluice up` is the local supervisor, so the CLI may use the runtime.
   cli: ['libs/model', 'libs/runtime'],
+  // What is made from code, and the checks, read the code's own registries.
+  tools: ['libs/model'],
+  'libs/testing': 'anything',
+  e2e: 'anything',
+  bench: 'anything',
 };
 
-/** Layers that may import anything, and that nothing imports. */
-const testLayers = ['e2e', 'bench', 'libs/testing', 'tools'];
-
-/** One owner per vendor library: a folder, or one file. */
+/** The one owner of each vendor library: the files that may import it. Folders that may import anything may do so too. */
 const owners: Readonly<Record<string, string>> = {
-  'http2-proxy': 'services/ingress',
-  '@nats-io/': 'libs/runtime',
-  '@clickhouse/client': 'services/recorder',
-  chdb: 'services/recorder',
-  jose: 'libs/runtime/src/identity.ts',
-  '@kubernetes/client-node': 'libs/runtime/src/cluster.ts',
-  '@peculiar/x509': 'libs/runtime/src/certificates.ts',
+  'http2-proxy': 'services/ingress/**',
+  '@nats-io/': 'libs/runtime/**',
+  '@clickhouse/client': 'services/recorder/**',
+  chdb: 'services/recorder/**',
+  jose: 'libs/runtime/src/identity{,.test}.ts',
+  '@kubernetes/client-node': 'libs/runtime/src/cluster{,.test}.ts',
+  '@peculiar/x509': 'libs/runtime/src/certificates{,.test}.ts',
   commander: 'cli/src/main.ts',
 };
 
-/** Only these may make and read raw bytes. */
-const rawReaders = ['services/ingress', 'services/masking'];
+/** Makes and reads raw bytes. */
+const rawModule = 'libs/runtime/src/raw.ts';
+const rawReaders = ['services/ingress/**', 'services/masking/**', 'libs/runtime/src/raw.test.ts'];
 
-/** Pure files: no I/O, no clock of their own. */
+/** Pure files take what they need as arguments: of Node they import nothing but this. */
 const pure = [
-  'libs/kube/src/',
-  'services/policy/src/compile.ts',
-  'services/policy/src/evaluate.ts',
-  'services/policy/src/match.ts',
-  'services/masking/src/mask.ts',
+  'libs/model/src/**',
+  'libs/kube/src/**',
+  'services/policy/src/{compile,evaluate,match}*.ts',
+  'services/masking/src/{mask,scan}*.ts',
   'services/recorder/src/seen.ts',
 ];
 const pureBuiltins = ['node:crypto', 'node:buffer'];
 
-/** Only entry files, where a process starts, see the environment. */
-const entryFile = /(^|\/)(main|offline)\.ts$/;
+/** Where a process starts: only there is the environment read. */
+const seesEnvironment = [
+  '**/main.ts',
+  '**/offline.ts',
+  'tools/**',
+  'e2e/**',
+  'bench/**',
+  'libs/testing/**',
+  '**/*.test.ts',
+];
 
-/** Every violation in a tree, as `file:line: message`. Exported for its test. */
-export function violations(root: string): string[] {
-  const files = globSync('{libs,services}/*/src/**/*.ts', { cwd: root })
-    .concat(globSync(['cli/src/**/*.ts', 'e2e/**/*.ts', 'bench/**/*.ts', 'tools/*.ts'], { cwd: root }))
-    .filter((file) => !file.includes('node_modules'))
-    .sort();
-  return files.flatMap((file) => {
-    const source = readFileSync(join(root, file), 'utf8');
-    const code = withoutComments(source);
-    const found = importsOf(code).flatMap(({ line, name }) =>
-      judgeImport(root, file, name).map((message) => `${file}:${line}: ${message}`),
-    );
-    return [...found, ...judgeFile(file, source, code)];
-  });
+/** Every violation under `root`, as `file:line: message`, with the number of files that were read. */
+export function checkBoundaries(root: string): { readonly files: number; readonly violations: readonly string[] } {
+  const packages = new Packages(root);
+  const sources = readSources(root);
+  return { files: sources.length, violations: sources.flatMap((source) => judge(source, packages)) };
 }
 
-function judgeImport(root: string, file: string, name: string): string[] {
-  const from = workspaceOf(file);
-  const isTest = testLayers.includes(from) || file.endsWith('.test.ts');
-  const to = name.startsWith('.')
-    ? workspaceOf(relative(root, resolve(root, dirname(file), name)))
-    : workspaceNamed(name);
-  const found: string[] = [];
-  if (to !== undefined && to !== from) {
-    if (name.startsWith('.')) found.push(`reaches into ${to}; import its package`);
-    if (testLayers.includes(to) && !isTest) found.push(`${to} is for tests; nothing may depend on it`);
-    if (!isTest && !testLayers.includes(to) && !(layers[from] ?? []).includes(to))
-      found.push(`${from} may not import ${to}`);
+function judge(source: Source, packages: Packages): string[] {
+  const { file, text, imports, environment } = source;
+  const at = (line: number) => (message: string) => `${file}:${line}: ${message}`;
+  if (mayImport[folderOf(file)] === undefined) return [at(1)(`${folderOf(file)} has no layer in tools/boundaries.ts`)];
+  if (imports === undefined) return [at(1)('tsconfig.json does not include this file, so nothing checks it')];
+  const found = imports.flatMap(({ name, line }) => judgeImport(file, name, packages).map(at(line)));
+  if (!matchesAny(file, seesEnvironment)) {
+    found.push(...environment.map((line) => at(line)('only where a process starts may it read process.env')));
   }
-  if (name === '@sluice/runtime/raw' && !rawReaders.includes(from) && !isTest)
-    found.push(`${from} may not see raw bytes`);
-  if (name.startsWith('node:')) {
-    if (isPure(file) && !pureBuiltins.includes(name)) found.push(`a pure file may not import ${name}`);
-    if (from === 'libs/model' && !isTest && name !== 'node:crypto') found.push(`libs/model may not import ${name}`);
-  } else if (builtinModules.includes(name)) {
-    found.push(`write node:${name}`);
-  } else if (!name.startsWith('.')) {
-    const owner = Object.entries(owners).find(
-      ([vendor]) => name === vendor || name.startsWith(vendor.replace(/([^/])$/, '$1/')),
-    );
-    if (owner !== undefined && !isTest && !file.startsWith(owner[1])) found.push(`${owner[0]} belongs to ${owner[1]}`);
-    if (!declared(root, file, name)) found.push(`${packageOf(name)} is not in the package.json of ${from}`);
+  if (packages.entries.has(file) && !/^\/[/*]/.test(text)) {
+    found.push(at(1)('begin with a comment that says what this package is and what it must not do'));
   }
   return found;
 }
 
-function judgeFile(file: string, source: string, code: string): string[] {
-  const isTest = testLayers.includes(workspaceOf(file)) || file.endsWith('.test.ts');
+function judgeImport(file: string, name: string | undefined, packages: Packages): string[] {
+  if (name === undefined) return ['an import with a computed name cannot be checked'];
+  if (name.startsWith('node:')) return judgeBuiltin(file, name);
+  if (builtinModules.includes(name)) return [`write node:${name}`];
+  const target = packages.resolve(file, name);
+  const undeclared =
+    name.startsWith('.') || packages.declares(file, name)
+      ? []
+      : [`${packageOf(name)} is not in the package.json of ${folderOf(file)}`];
+  return [...undeclared, ...(target === undefined ? judgeVendor(file, name) : judgeOwn(file, name, target))];
+}
+
+function judgeBuiltin(file: string, name: string): string[] {
+  if (name === 'node:process' && !matchesAny(file, seesEnvironment)) return ['use the global process'];
+  if (isTest(file) || !matchesAny(file, pure) || pureBuiltins.includes(name)) return [];
+  return [`a pure file may not import ${name}`];
+}
+
+function judgeVendor(file: string, name: string): string[] {
+  const owned = Object.entries(owners).find(([library]) => isWithin(name, library));
+  if (owned === undefined || matchesGlob(file, owned[1]) || mayImport[folderOf(file)] === 'anything') return [];
+  return [`${owned[0]} belongs to ${owned[1]}`];
+}
+
+/** An import of Sluice itself; `target` is the file it reaches. */
+function judgeOwn(file: string, name: string, target: string): string[] {
+  const [from, to] = [folderOf(file), folderOf(target)];
+  const may = mayImport[from] ?? [];
+  if (may === 'anything') return [];
   const found: string[] = [];
-  if (!isTest && !entryFile.test(file) && /\bprocess\.env\b/.test(code)) {
-    found.push(`${file}:1: only an entry file may read process.env`);
-  }
-  if (/\/src\/(index|main)\.ts$/.test(file) && !source.startsWith('//')) {
-    found.push(`${file}:1: an entry file begins with a comment that says what its package is`);
-  }
+  if (target === rawModule && !matchesAny(file, rawReaders)) found.push('only ingress and masking may see raw bytes');
+  if (from === to) return found;
+  // Unit tests may use what is there for tests.
+  if (!may.includes(to) && !(isTest(file) && to === 'libs/testing')) found.push(`${from} may not import ${to}`);
+  // The tools belong to no package, and so have no other way.
+  if (name.startsWith('.') && from !== 'tools') found.push(`reaches into ${to}; import its package`);
   return found;
 }
 
-function isPure(file: string): boolean {
-  return !file.endsWith('.test.ts') && pure.some((prefix) => file.startsWith(prefix));
+/** The packages of the workspace, as their manifests have them. */
+class Packages {
+  readonly #folders = new Map<string, string>();
+  readonly #manifests = new Map<string, Manifest>();
+  /** The files by which packages are entered. */
+  readonly entries = new Set<string>();
+
+  constructor(root: string) {
+    for (const file of globSync(['package.json', '{libs,services}/*/package.json', '{cli,e2e,bench}/package.json'], {
+      cwd: root,
+    })) {
+      const folder = dirname(file);
+      const manifest = JSON.parse(readFileSync(join(root, file), 'utf8')) as Manifest;
+      this.#manifests.set(folder, manifest);
+      this.#folders.set(manifest.name, folder);
+      for (const exported of Object.values(manifest.exports ?? {})) this.entries.add(join(folder, exported));
+      if (existsSync(join(root, folder, 'src/main.ts'))) this.entries.add(join(folder, 'src/main.ts'));
+    }
+  }
+
+  /** The file of Sluice that an import reaches; undefined if it is another's package. */
+  resolve(file: string, name: string): string | undefined {
+    if (name.startsWith('.')) return normalize(join(dirname(file), name));
+    const folder = this.#folders.get(packageOf(name));
+    if (folder === undefined) return undefined;
+    const exported = this.#manifests.get(folder)?.exports?.[`.${name.slice(packageOf(name).length)}`];
+    return join(folder, exported ?? 'package.json');
+  }
+
+  /** Whether the manifest of the file's package names the import's; tests and tools may use what the root names. */
+  declares(file: string, name: string): boolean {
+    const own = this.#manifests.has(folderOf(file)) ? [folderOf(file)] : [];
+    const folders = isTest(file) || own.length === 0 ? [...own, '.'] : own;
+    return folders.some((folder) => {
+      const { dependencies = {}, devDependencies = {} } = this.#manifests.get(folder) ?? {};
+      return Object.hasOwn({ ...dependencies, ...devDependencies }, packageOf(name));
+    });
+  }
 }
 
-function workspaceOf(file: string): string {
+interface Manifest {
+  readonly name: string;
+  readonly exports?: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
+function folderOf(file: string): string {
   const [first = '', second = ''] = file.split('/');
   return first === 'libs' || first === 'services' ? `${first}/${second}` : first;
 }
 
-function workspaceNamed(name: string): string | undefined {
-  const own = /^@sluice\/([^/]+)/.exec(name)?.[1];
-  if (own === undefined) return undefined;
-  return [...Object.keys(layers), ...testLayers].find((layer) => layer === own || layer.endsWith(`/${own}`)) ?? own;
-}
-
 function packageOf(name: string): string {
-  return name
-    .split('/')
-    .slice(0, name.startsWith('@') ? 2 : 1)
-    .join('/');
+  return name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 }
 
-/** Tests and tools may use what the root declares. */
-function declared(root: string, file: string, name: string): boolean {
-  const dirs = [
-    workspaceOf(file),
-    ...(testLayers.includes(workspaceOf(file)) || file.endsWith('.test.ts') ? ['.'] : []),
-  ];
-  return dirs.some((dir) => {
-    const manifest = join(root, dir, 'package.json');
-    if (!existsSync(manifest)) return false;
-    const { dependencies = {}, devDependencies = {} } = JSON.parse(readFileSync(manifest, 'utf8')) as Record<
-      string,
-      Record<string, string>
-    >;
-    return packageOf(name) in dependencies || packageOf(name) in devDependencies;
-  });
+/** `library` is a package, or a scope with its slash. */
+function isWithin(name: string, library: string): boolean {
+  return name === library || name.startsWith(library.endsWith('/') ? library : `${library}/`);
 }
 
-/** Keeps line numbers. */
-function withoutComments(source: string): string {
-  return source
-    .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ' '))
-    .replaceAll(/(^|[\s;{}(,])\/\/.*$/gm, '$1');
+function isTest(file: string): boolean {
+  return file.endsWith('.test.ts');
 }
 
-function importsOf(code: string): { line: number; name: string }[] {
-  const pattern = /(?:\bfrom\s*|\bimport\s*\(?\s*)['"]([^'"\n]+)['"]/g;
-  return [...code.matchAll(pattern)].map((match) => ({
-    line: code.slice(0, match.index).split('\n').length,
-    name: match[1],
-  }));
+function matchesAny(file: string, globs: readonly string[]): boolean {
+  return globs.some((glob) => matchesGlob(file, glob));
 }
 
-if (process.argv[1] === import.meta.filename) {
-  const found = violations(resolve(import.meta.dirname, '..'));
-  for (const violation of found) process.stderr.write(`${violation}\n`);
-  process.stdout.write(found.length === 0 ? 'boundaries hold\n' : `${found.length} violations\n`);
-  process.exitCode = found.length === 0 ? 0 : 1;
+if (import.meta.main) {
+  const { files, violations } = checkBoundaries(resolve(import.meta.dirname, '..'));
+  for (const violation of violations) console.error(violation);
+  if (violations.length > 0) process.exitCode = 1;
+  else console.log(`${files} files keep to the architecture`);
 }

@@ -190,7 +190,7 @@ export class Sluice {
   async kill(part: string): Promise<void> {
     const pid = this.state().parts[part] ?? 0;
     process.kill(pid, 'SIGKILL');
-    await until(`the end of ${part}`, () => !alive(pid));
+    await until(`the end of ${part}`, () => !isAlive(pid));
   }
 
   /** Stops the next call at a point of its life. */
@@ -211,7 +211,8 @@ export class Sluice {
   }
 }
 
-function alive(pid: number): boolean {
+/** Whether a process runs. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     // A killed child stays as a zombie until its parent has looked.

@@ -6,7 +6,7 @@ import { raw } from '@sluice/runtime/raw';
 import { type MaskClient, MaskError } from './mask-client.ts';
 import type { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
-import type { CanonicalRequest, Response } from './request.ts';
+import { type CanonicalRequest, isGone, type Response } from './request.ts';
 
 /** What delivering an answer needs to know of its call. */
 export interface Delivery {
@@ -41,9 +41,8 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const { canonical, record } = delivery;
   const treatment = treatmentOf(canonical, answer);
   const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
-  const recorded = recordedAs[treatment];
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
-  const body = record.response({ status, contentType }, recorded, isWrite);
+  const body = record.response({ status, contentType }, recordedAs[treatment], isWrite);
   const live = treatment === 'text' || isWatch(delivery, answer);
   const out = new Outgoing(response, { status, headers: deliveredHeaders(answer, contentType) });
 
@@ -58,8 +57,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   }
   await body.settled();
   out.end(held);
-  const note: BodyNote = { bytes: body.bytes, contentType, recorded };
-  record.outcome({ outcome: 'completed', status, reasonCode: '', body: note, sha256: body.sha256() });
+  record.outcome('completed', status);
 }
 
 /**
@@ -186,7 +184,7 @@ class Outgoing {
   /** Throws `AgentGone`. */
   async send(bytes: Buffer): Promise<void> {
     const response = this.#response;
-    if (response.destroyed) throw new AgentGone();
+    if (isGone(response)) throw new AgentGone();
     if (!response.headersSent) response.writeHead(this.#status, this.#headers);
     if (response.write(bytes)) return;
     const settled = new AbortController();
@@ -194,13 +192,13 @@ class Outgoing {
     await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() =>
       settled.abort(),
     );
-    if (response.destroyed) throw new AgentGone();
+    if (isGone(response)) throw new AgentGone();
   }
 
   /** The last bytes; with the head, when they are the first ones, too. */
   end(bytes: Buffer | undefined): void {
     const response = this.#response;
-    if (response.destroyed) throw new AgentGone();
+    if (isGone(response)) throw new AgentGone();
     if (!response.headersSent) {
       const length = bytes === undefined ? {} : { 'content-length': String(bytes.length) };
       response.writeHead(this.#status, { ...this.#headers, ...length });

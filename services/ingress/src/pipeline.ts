@@ -11,7 +11,15 @@ import type { Forward } from './forward.ts';
 import { type MaskClient, MaskError } from './mask-client.ts';
 import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
-import { type CanonicalRequest, canonicalise, header, type Request, type Response, readBody } from './request.ts';
+import {
+  type CanonicalRequest,
+  canonicalise,
+  header,
+  isGone,
+  type Request,
+  type Response,
+  readBody,
+} from './request.ts';
 
 /** Where the fault experiments can stop a call. */
 export type FailpointName = 'before-ask' | 'before-ack' | 'after-ack' | 'after-first-upstream-byte';
@@ -75,7 +83,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
         await deliver(answer, response, { canonical, agent, record, maskClient });
       });
       // A call whose agent left before an answer came has no other end.
-      record.outcome({ outcome: 'aborted', status: 0, reasonCode: '' });
+      record.outcome('aborted', 0);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : unexpected(error, call, log);
       await end(parts, response, call, refusal);
@@ -249,9 +257,9 @@ async function end(
   why: Refusal | AgentGone,
 ): Promise<void> {
   const record = call?.record;
-  if (why instanceof AgentGone || response.destroyed) {
-    if (stop.aborted) record?.outcome({ outcome: 'cut', status: 0, reasonCode: 'Draining' });
-    else record?.outcome({ outcome: 'aborted', status: 0, reasonCode: '' });
+  if (why instanceof AgentGone || isGone(response)) {
+    if (stop.aborted) record?.outcome('cut', 0, 'Draining');
+    else record?.outcome('aborted', 0);
     return;
   }
   let refusal = why;
@@ -264,12 +272,12 @@ async function end(
   if (call === undefined) log.warn({ reasonCode: refusal.reasonCode }, 'refused somebody unknown');
   const { reasonCode, message, hint } = refusal;
   if (response.headersSent) {
-    record?.outcome({ outcome: 'cut', status: response.statusCode, reasonCode });
+    record?.outcome('cut', response.statusCode, reasonCode);
     cut(response);
     return;
   }
   const status = refusalStatus({ reasonCode, message, hint, ...call?.policy, ...(record && { call: record.id }) });
-  record?.outcome({ outcome: outcomeOf(reasonCode), status: status.code, reasonCode });
+  record?.outcome(outcomeOf(reasonCode), status.code, reasonCode);
   answer(response, status);
 }
 

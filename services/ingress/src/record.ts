@@ -22,6 +22,7 @@ export class CallRecord {
   readonly #startedAt = performance.now();
   #written = false;
   #ended = false;
+  #response: ResponseRecord | undefined;
 
   constructor(ledger: Ledger, id: string, session: string) {
     this.#ledger = ledger;
@@ -52,27 +53,22 @@ export class CallRecord {
   /** Opens the response's part of the record. */
   response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWrite: boolean): ResponseRecord {
     const limit = recorded === 'digest' ? 0 : isWrite ? Number.POSITIVE_INFINITY : readBodyBytes;
-    return new ResponseRecord(this.#ledger, this, meta, limit);
+    this.#response = new ResponseRecord(this.#ledger, this, meta, recorded, limit);
+    return this.#response;
   }
 
   /** The one outcome. A second one is dropped: the first thing that ended the call names it. */
-  outcome(end: {
-    readonly outcome: Outcome;
-    readonly status: number;
-    readonly reasonCode: ReasonCode | '';
-    readonly body?: BodyNote;
-    readonly sha256?: string;
-  }): void {
+  outcome(outcome: Outcome, status: number, reasonCode: ReasonCode | '' = ''): void {
     if (this.#ended || !this.#written) return;
     this.#ended = true;
     const durationMicros = Math.round((performance.now() - this.#startedAt) * 1000);
-    const { body = null, sha256 = '' } = end;
+    const { body = null, sha256 = '' } = this.#response?.summary() ?? {};
     // Nobody waits for it: the ledger publishes it until it is acknowledged.
     void this.#ledger.append('calls', {
       kind: 'outcome',
       call: this.id,
       session: this.session,
-      meta: { outcome: end.outcome, status: end.status, reasonCode: end.reasonCode, body, sha256, durationMicros },
+      meta: { outcome, status, reasonCode, body, sha256, durationMicros },
       bytes: new Uint8Array(0),
     });
   }
@@ -83,6 +79,7 @@ export class ResponseRecord {
   readonly #ledger: Ledger;
   readonly #record: CallRecord;
   readonly #meta: FrameMeta['response'];
+  readonly #recorded: BodyNote['recorded'];
   readonly #limit: number;
   readonly #hash: Hash = createHash('sha256');
   #bytes = 0;
@@ -90,10 +87,17 @@ export class ResponseRecord {
   #last: Promise<void> = Promise.resolve();
   #aheadSince = 0;
 
-  constructor(ledger: Ledger, record: CallRecord, meta: FrameMeta['response'], limit: number) {
+  constructor(
+    ledger: Ledger,
+    record: CallRecord,
+    meta: FrameMeta['response'],
+    recorded: BodyNote['recorded'],
+    limit: number,
+  ) {
     this.#ledger = ledger;
     this.#record = record;
     this.#meta = meta;
+    this.#recorded = recorded;
     this.#limit = limit;
   }
 
@@ -116,13 +120,10 @@ export class ResponseRecord {
     }
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** SHA-256 of what was appended, hex. Ends the record. */
-  sha256(): string {
-    return this.#hash.digest('hex');
+  /** Size and SHA-256 (hex) of what was appended, whole answer or not. Ends the record. */
+  summary(): { readonly body: BodyNote; readonly sha256: string } {
+    const body = { bytes: this.#bytes, contentType: this.#meta.contentType, recorded: this.#recorded };
+    return { body, sha256: this.#hash.digest('hex') };
   }
 
   #publish(bytes: Buffer, offset: number): void {

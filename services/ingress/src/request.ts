@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest } from 'node:http2';
+import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
 import { parseTarget, requestAttributes, type Target, TargetError } from '@sluice/kube';
 import type { RequestAttributes } from '@sluice/model';
 import { type Raw, raw } from '@sluice/runtime/raw';
@@ -85,6 +85,11 @@ export async function readBody(request: Request): Promise<Raw> {
     clearTimeout(timer);
   }
   return raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+}
+
+/** Whether the agent closed the connection, or over h2 the stream, of an answer. */
+export function isGone(response: Response): boolean {
+  return 'stream' in response ? (response.stream as ServerHttp2Stream).destroyed : response.destroyed;
 }
 
 /** A header's value, when it came once. */
