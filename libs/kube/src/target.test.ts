@@ -5,6 +5,7 @@ import { parseTarget, TargetError } from './target.ts';
 
 const refused = [
   ['a relative target', 'api/v1/pods'],
+  ['a target of more than 16 KiB', `/api/v1/pods?labelSelector=${'x'.repeat(16 * 1024)}`],
   ['an absolute-form target', 'https://evil/api/v1/pods'],
   ['a double slash at the start', '//evil/api/v1/pods'],
   ['a double slash inside', '/api/v1//pods'],

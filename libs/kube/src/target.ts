@@ -16,6 +16,9 @@ export class TargetError extends Error {
 /** Query parameters that Kubernetes reads as lists; every other one may occur once. */
 const repeatable: ReadonlySet<string> = new Set(['command', 'ports', 'dryRun']);
 
+/** Longer targets are refused: a record must hold them. Label selectors of real clients are far shorter. */
+const maxTargetBytes = 16 * 1024;
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
@@ -23,6 +26,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * decodes nothing: whatever the two could read differently is refused. Throws `TargetError`.
  */
 export function parseTarget(raw: string): Target {
+  if (raw.length > maxTargetBytes) throw new TargetError(`the target is longer than ${maxTargetBytes} bytes`);
   if (!raw.startsWith('/')) throw new TargetError('the target must be a path (origin-form)');
   // Anything outside printable ASCII must come percent-encoded (RFC 3986, 2).
   if (!/^[\x21-\x7e]*$/.test(raw)) throw new TargetError('the target has a byte outside printable ASCII');

@@ -152,8 +152,7 @@ export async function ensureStreams(broker: Broker): Promise<void> {
 
 /** An error by its name alone: what a parser says of a payload quotes it. */
 function nameOf(error: unknown): string {
-  const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
-  return String(code ?? name ?? 'unknown');
+  return error instanceof Error ? error.name : typeof error;
 }
 
 async function exists(look: () => Promise<unknown>): Promise<boolean> {

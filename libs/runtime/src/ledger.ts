@@ -3,8 +3,10 @@ import { createInbox, type Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
   type Frame,
+  FrameError,
   type FrameKind,
   type FrameMeta,
+  maxPayloadBytes,
   noHash,
   type StreamKey,
   streams,
@@ -30,7 +32,8 @@ export interface Ledger {
   /**
    * Gives the frame its `seq`, publishes it, and resolves when the broker has it on disk. It never
    * rejects: a frame that is not acknowledged is published again until it is. Callers who cannot wait
-   * for ever race it against a deadline; the frame stays due all the same.
+   * for ever race it against a deadline; the frame stays due all the same. Throws `FrameError` for a frame that
+   * exceeds the broker's `max_payload`.
    */
   append<K extends FrameKind>(stream: StreamKey, entry: Entry<K>): Promise<void>;
   /** Whether the broker keeps up. While it does not, no new call may be taken. */
@@ -109,7 +112,7 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
     append(stream, entry) {
       const frame: Omit<Frame, 'hash'> = {
         ledger: name,
-        seq: ++seq,
+        seq: seq + 1,
         call: entry.call,
         session: entry.session,
         atMicros: Date.now() * 1000,
@@ -120,6 +123,9 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
         bytes: entry.bytes,
       };
       const { message, hash } = encodeFrame(frame);
+      // The broker would never take it, and the ledger would wait for its ack for ever.
+      if (message.byteLength > maxPayloadBytes) throw new FrameError(`a frame has ${message.byteLength} bytes`);
+      seq = frame.seq;
       prev = hash;
       return new Promise((resolve) => {
         const now = performance.now();

@@ -82,5 +82,5 @@ test('a decision that is forged, for another request, or over is none', async ()
 
 test('an obligation that this build does not know is not passed over', async () => {
   const obligations = { ...(allow.effect === 'allow' ? allow.obligations : {}), deadline: 1 } as never;
-  await refusedWith(brokerThat(async () => signDecision(key, { ...allow, obligations } as Decision)));
+  await refusedWith(brokerThat(async () => signDecision(key, { ...allow, obligations })));
 });
