@@ -189,6 +189,8 @@ test('the record has all of it, refusals too', async () => {
     rows.some((row) => row.verb === 'update' && row.reasonCode === 'MaskedValueWritten' && row.effect === 'deny'),
   );
   assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRefused'));
+  assert.equal((await sluice.calls('--agent', 'demo', '--since', '1h')).length, rows.length);
+  assert.deepEqual(await sluice.calls('--agent', 'nobody'), []);
   const denied = await sluice.calls('--effect', 'deny');
   assert.ok(denied.length > 0 && denied.every(({ effect }) => effect === 'deny'));
 });

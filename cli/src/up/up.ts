@@ -246,7 +246,7 @@ class Local {
   An agent must run under another account than Sluice: this one can read its keys.
   Try, in a second shell:
     kubectl --kubeconfig ${kubeconfig} get pods -A
-    kubectl --kubeconfig ${kubeconfig} delete namespace shop
+    kubectl --kubeconfig ${kubeconfig} delete namespace default
     npx --no-install sluice calls list
 `);
   }

@@ -69,7 +69,7 @@ export async function openStore(database: Database): Promise<Store> {
       const conditions = [
         ...(agent === undefined ? [] : ['agent = {agent:String}']),
         ...(effect === undefined ? [] : ['effect = {effect:String}']),
-        ...(sinceMs === undefined ? [] : ['at >= fromUnixTimestamp64Milli({sinceMs:Int64})']),
+        ...(sinceMs === undefined ? [] : ['decided_calls.at >= fromUnixTimestamp64Milli({sinceMs:Int64})']),
       ];
       const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
       // Ids are UUIDv7: their order is the order of time, and the table's.
