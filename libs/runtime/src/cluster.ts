@@ -23,7 +23,6 @@ export interface ClusterConnection {
 }
 
 const credentialsMs = 10_000;
-const maxConnections = 256;
 
 /**
  * Reads a kubeconfig. `path` empty: `KUBECONFIG` or `~/.kube/config`, as kubectl does. `context` empty:
@@ -76,10 +75,8 @@ export function loadConnection(path: string, context: string): ClusterConnection
     const identity = String(cert ?? '');
     if (pool?.identity !== identity) {
       const given = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined);
-      pool = {
-        identity,
-        agent: new Agent({ keepAlive: true, maxSockets: maxConnections, ...Object.fromEntries(given) }),
-      };
+      // No limit on sockets: each watch holds one, and a limit would make every other call wait for them.
+      pool = { identity, agent: new Agent({ keepAlive: true, ...Object.fromEntries(given) }) };
     }
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(options.headers ?? {})) {
