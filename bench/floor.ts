@@ -1,7 +1,7 @@
 // The floor: a naive gate with Sluice's hops and nothing else. TLS, ask, write-ahead with its ack, the call upstream,
 // a sealed masking hop, the body's ack, the outcome; no token, no policy, no masks, no frames, no limits.
 // `floor.ts gate …` is the gate; `floor.ts worker` answers asks and masking hops, and drains the streams.
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,7 @@ import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 const [role = '', natsUrl = ''] = process.argv.slice(2);
 const url = new URL(natsUrl);
 const nats = await connect({ servers: url.host, user: url.username, pass: decodeURIComponent(url.password) });
-const key = Buffer.alloc(32, 1);
+const key = createSecretKey(Buffer.alloc(32, 1));
 const frame = randomBytes(1200);
 const decision = randomBytes(400);
 

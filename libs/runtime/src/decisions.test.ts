@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { Decision } from '@sluice/model';
 import { openDecision, signDecision } from './decisions.ts';
 
-const key = randomBytes(32);
+const newKey = (): KeyObject => createSecretKey(randomBytes(32));
+const key = newKey();
 const decision: Decision = {
   effect: 'allow',
   reasonCode: 'AllowedByRule',
@@ -30,6 +31,6 @@ test('a decision with any other byte, or of any other key, is not believed', () 
     changed[at] = (changed[at] ?? 0) ^ 1;
     assert.equal(openDecision(key, changed, 'd1', 1_000), null, `byte ${at}`);
   }
-  assert.equal(openDecision(randomBytes(32), signed, 'd1', 1_000), null);
+  assert.equal(openDecision(newKey(), signed, 'd1', 1_000), null);
   assert.equal(openDecision(key, Buffer.alloc(0), 'd1', 1_000), null);
 });

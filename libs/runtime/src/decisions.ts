@@ -1,10 +1,10 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
 import type { Decision } from '@sluice/model';
 
 const macBytes = 32;
 
 /** 32-byte HMAC-SHA256 ‖ decision as JSON. The HMAC is over the JSON's bytes, which name the request's digest. */
-export function signDecision(key: Uint8Array, decision: Decision): Uint8Array {
+export function signDecision(key: KeyObject, decision: Decision): Uint8Array {
   const json = Buffer.from(JSON.stringify(decision));
   return Buffer.concat([mac(key, json), json]);
 }
@@ -13,7 +13,7 @@ export function signDecision(key: Uint8Array, decision: Decision): Uint8Array {
  * The decision in a reply, or `null` when it cannot be trusted: forged, for another request, or past
  * its `notAfter`.
  */
-export function openDecision(key: Uint8Array, reply: Uint8Array, digest: string, nowMs: number): Decision | null {
+export function openDecision(key: KeyObject, reply: Uint8Array, digest: string, nowMs: number): Decision | null {
   if (reply.byteLength <= macBytes) return null;
   const json = reply.subarray(macBytes);
   if (!timingSafeEqual(reply.subarray(0, macBytes), mac(key, json))) return null;
@@ -21,6 +21,6 @@ export function openDecision(key: Uint8Array, reply: Uint8Array, digest: string,
   return decision.digest === digest && nowMs < decision.notAfter ? decision : null;
 }
 
-function mac(key: Uint8Array, json: Uint8Array): Buffer {
+function mac(key: KeyObject, json: Uint8Array): Buffer {
   return createHmac('sha256', key).update(json).digest();
 }

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, type Env, required } from './env.ts';
@@ -16,8 +16,11 @@ export type KeyName = (typeof keyNames)[number];
 
 const keyBytes = 32;
 
-/** Reads a key. Throws `ConfigError` when the file is missing or not exactly 32 bytes. */
-export function loadKey(env: Env, name: KeyName): Buffer {
+/**
+ * Reads a key. A `KeyObject`, because Node prepares a key given as bytes anew for every HMAC: 8.9 µs instead of 1.6.
+ * Throws `ConfigError` when the file is missing or not exactly 32 bytes.
+ */
+export function loadKey(env: Env, name: KeyName): KeyObject {
   const file = join(required(env, 'SLUICE_KEYS_DIR'), `${name}.key`);
   let key: Buffer;
   try {
@@ -26,7 +29,7 @@ export function loadKey(env: Env, name: KeyName): Buffer {
     throw new ConfigError(`cannot read the key ${file}; \`sluice up\` makes it`);
   }
   if (key.length !== keyBytes) throw new ConfigError(`${file} holds ${key.length} bytes; a key has ${keyBytes}`);
-  return key;
+  return createSecretKey(key);
 }
 
 /** Makes the keys that are missing; never replaces one. */

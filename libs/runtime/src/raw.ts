@@ -1,6 +1,6 @@
 // Raw bytes: as the agent or the cluster sent them, before masking. Only ingress and masking may
 // import this module (checked by `npm run boundaries`), and between them the bytes travel sealed.
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto';
 
 declare const rawBrand: unique symbol;
 
@@ -24,7 +24,7 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 /** AES-256-GCM: nonce ‖ tag ‖ ciphertext. */
-export function seal(key: Uint8Array, context: SealContext, parts: readonly Uint8Array[]): Buffer {
+export function seal(key: KeyObject, context: SealContext, parts: readonly Uint8Array[]): Buffer {
   const nonce = randomBytes(nonceBytes);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(associated(context));
@@ -36,7 +36,7 @@ export function seal(key: Uint8Array, context: SealContext, parts: readonly Uint
 }
 
 /** Opens what `seal` made. Throws `SealError`. */
-export function openSeal(key: Uint8Array, context: SealContext, sealed: Uint8Array): Raw {
+export function openSeal(key: KeyObject, context: SealContext, sealed: Uint8Array): Raw {
   if (sealed.byteLength < nonceBytes + tagBytes) throw new SealError('too short');
   const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, nonceBytes));
   decipher.setAAD(associated(context));

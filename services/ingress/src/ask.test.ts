@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import type { Decision, DecisionRequest } from '@sluice/model';
 import { type Broker, BrokerError, createLogger, signDecision } from '@sluice/runtime';
 import { createAsk } from './ask.ts';
 import { Refusal } from './refusal.ts';
 
-const key = randomBytes(32);
+const newKey = (): KeyObject => createSecretKey(randomBytes(32));
+const key = newKey();
 const log = createLogger('test', '/dev/null');
 const request: DecisionRequest = {
   call: 'c',
@@ -74,7 +75,7 @@ test('no worker, no broker or no answer: no decision', async () => {
 });
 
 test('a decision that is forged, for another request, or over is none', async () => {
-  await refusedWith(brokerThat(async () => signDecision(randomBytes(32), allow)));
+  await refusedWith(brokerThat(async () => signDecision(newKey(), allow)));
   await refusedWith(brokerThat(async () => signDecision(key, { ...allow, digest: 'other' })));
   await refusedWith(brokerThat(async () => signDecision(key, { ...allow, notAfter: Date.now() - 1 })));
   await refusedWith(brokerThat(async () => new Uint8Array(0)));

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { type Decision, type DecisionRequest, subjects } from '@sluice/model';
 import { type Broker, BrokerError, type Logger, openDecision } from '@sluice/runtime';
 import { Refusal } from './refusal.ts';
@@ -16,7 +17,7 @@ const secondAskFloor = 20;
 /** Keys of obligations this build fulfils; a decision with another is refused. */
 const fulfilled: ReadonlySet<string> = new Set(['impersonate']);
 
-export function createAsk(broker: Broker, key: Uint8Array, log: Logger): Ask {
+export function createAsk(broker: Broker, key: KeyObject, log: Logger): Ask {
   const budget = createBudget();
   return async (request) => {
     const payload = Buffer.from(JSON.stringify(request));

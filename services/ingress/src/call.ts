@@ -1,4 +1,4 @@
-import { createHmac, randomUUIDv7 } from 'node:crypto';
+import { createHmac, type KeyObject, randomUUIDv7 } from 'node:crypto';
 import { type Agent, type BodyNote, type Decision, type FrameMeta, maxValueBytes } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
 import type { Raw } from '@sluice/runtime/raw';
@@ -11,7 +11,7 @@ import { type CanonicalRequest, header, type Request } from './request.ts';
 export interface CallParts {
   /** Name of the cluster connection. */
   readonly connection: string;
-  readonly digestKey: Uint8Array;
+  readonly digestKey: KeyObject;
   readonly ledger: Ledger;
 }
 

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import {
   type Agent,
   decodeParts,
@@ -29,7 +30,7 @@ export type MaskClient = (
 
 const timeoutMs = 1_500;
 
-export function createMaskClient(broker: Broker, sealKey: Uint8Array): MaskClient {
+export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient {
   return async (agent, attributes, form, values) => {
     const head: MaskRequest = {
       agent: { issuer: agent.issuer, name: agent.name },

@@ -67,15 +67,14 @@ export function canonicalise(request: Request): CanonicalRequest {
 
 /** The whole body. Throws `Refusal`; an agent that goes away half way is one, too. */
 export async function readBody(request: Request): Promise<Raw> {
-  const tooLarge = new Refusal('BodyTooLarge', 'the request body exceeds 3 MiB, the API server\u2019s own limit');
-  if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge;
+  if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
   const timer = setTimeout(() => request.destroy(new Error('slow body')), bodyDeadlineMs);
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
     for await (const chunk of request as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > maxBodyBytes) throw tooLarge;
+      if (bytes > maxBodyBytes) throw tooLarge();
       chunks.push(chunk);
     }
   } catch (error) {
@@ -85,6 +84,10 @@ export async function readBody(request: Request): Promise<Raw> {
     clearTimeout(timer);
   }
   return raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+}
+
+function tooLarge(): Refusal {
+  return new Refusal('BodyTooLarge', 'the request body exceeds 3 MiB, the API server\u2019s own limit');
 }
 
 /** Whether the agent closed the connection, or over h2 the stream, of an answer. */

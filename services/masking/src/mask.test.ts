@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
 import { test } from 'node:test';
 import { JsonError } from '@sluice/kube';
 import { createMasker } from './mask.ts';
 
-const masker = createMasker(Buffer.alloc(32, 7));
+const masker = createMasker(createSecretKey(Buffer.alloc(32, 7)));
 const agent = { issuer: 'https://id.example', name: 'a' };
 const secretsCall = { agent, apiGroup: '', resource: 'secrets', form: 'object' } as const;
 const podsCall = { ...secretsCall, resource: 'pods' } as const;

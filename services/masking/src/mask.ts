@@ -1,5 +1,5 @@
 // Masks Secret values inside JSON, in place: every byte outside a mask stays as it was. Pure.
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { JsonCursor, maxDepth, openBrace, openBracket, quote } from '@sluice/kube';
 import type { MaskRequest } from '@sluice/model';
 
@@ -26,18 +26,17 @@ interface Splice {
  * `key`: 32 bytes; tags of masks derive from it. Equal values look equal to one agent, and nobody can compare
  * across agents.
  */
-export function createMasker(key: Uint8Array): Masker {
+export function createMasker(key: KeyObject): Masker {
   const kid = createHmac('sha256', key).update('kid').digest('hex').slice(0, 8);
   return {
     mask(request, value) {
-      const agentKey = createHmac('sha256', key)
-        .update(JSON.stringify([request.agent.issuer, request.agent.name]))
-        .digest();
+      let agentKey: KeyObject | undefined;
       const newMask = (secret: Buffer): string => {
-        const tag =
-          secret.length < shortestTaggedBytes
-            ? randomBytes(tagBytes)
-            : createHmac('sha256', agentKey).update(secret).digest().subarray(0, tagBytes);
+        let tag = randomBytes(tagBytes);
+        if (secret.length >= shortestTaggedBytes) {
+          agentKey ??= keyOf(key, request.agent);
+          tag = createHmac('sha256', agentKey).update(secret).digest().subarray(0, tagBytes);
+        }
         return `sluice-mask:v1:${kid}:${tag.toString('base64url')}`;
       };
       const byUrl = request.resource === 'secrets' && request.apiGroup === '';
@@ -45,6 +44,14 @@ export function createMasker(key: Uint8Array): Masker {
       return { bytes: splice(value, splices), masks: splices.length };
     },
   };
+}
+
+function keyOf(key: KeyObject, { issuer, name }: MaskRequest['agent']): KeyObject {
+  return createSecretKey(
+    createHmac('sha256', key)
+      .update(JSON.stringify([issuer, name]))
+      .digest(),
+  );
 }
 
 class Walk {
