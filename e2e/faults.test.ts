@@ -1,6 +1,7 @@
 // A part is gone at a point of a call's life. The upstream's own log is the judge: no request without an earlier
 // ack, a refusal where none may go, and everything heals.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DemoCluster } from '@sluice/demo-cluster';
@@ -211,3 +212,40 @@ test('a body over the limit is refused before the cluster sees it', async () => 
   assert.equal(reasonCode(answered), 'BodyTooLarge');
   assert.equal(requestsFor(name).length, 0);
 });
+
+test('an agent that leaves in the middle of its request: nothing goes upstream, and the record says so', async () => {
+  const { name, path } = newCall();
+  const socket = await sluice.socket();
+  const head = [
+    `POST ${path}?fieldManager=${name} HTTP/1.1`,
+    'Host: sluice',
+    `Authorization: Bearer ${sluice.token()}`,
+  ];
+  socket.write([...head, 'Content-Length: 1000', '', '{"half":'].join('\r\n'));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  socket.destroy();
+  const row = await until('its outcome', async () =>
+    (await sluice.calls('--effect', 'deny')).find(
+      ({ reasonCode: code, outcome }) => code === 'BodyNotReadable' && outcome !== null,
+    ),
+  );
+  assert.equal(row.outcome, 'aborted');
+  assert.equal(requestsFor(name).length, 0);
+});
+
+for (const [what, lines] of Object.entries({
+  'two Authorization lines': ['Host: sluice', 'Authorization: Bearer x'],
+  'two Host lines': ['Host: sluice', 'Host: evil'],
+  'a body on a GET': ['Host: sluice', 'Content-Length: 2'],
+  'two Transfer-Encoding lines': ['Host: sluice', 'Transfer-Encoding: identity', 'Transfer-Encoding: chunked'],
+})) {
+  test(`${what}: 400, and the cluster sees nothing`, async () => {
+    const before = upstream.cluster.log.length;
+    const socket = await sluice.socket();
+    socket.write(['GET /version HTTP/1.1', ...lines, `Authorization: Bearer ${sluice.token()}`, '', ''].join('\r\n'));
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    assert.match(answer.toString(), /^HTTP\/1\.1 400 /);
+    assert.equal(upstream.cluster.log.length, before);
+  });
+}

@@ -121,7 +121,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
   };
 }
 
-/** Makes the streams and the recorder's consumers where they are missing. */
+/** Makes the streams and the recorder's consumers where they are missing; a consumer of an older Sluice is brought up to date. */
 export async function ensureStreams(broker: Broker): Promise<void> {
   const manager = await jetstreamManager(broker.nats);
   for (const key of Object.keys(streams) as StreamKey[]) {
@@ -140,13 +140,15 @@ export async function ensureStreams(broker: Broker): Promise<void> {
     };
     // Adding one that is there would count its reserved space twice.
     if (!(await exists(() => manager.streams.info(stream.name)))) await manager.streams.add(config);
-    await manager.consumers.add(stream.name, {
-      durable_name: recorderConsumer,
-      ack_policy: AckPolicy.Explicit,
+    const settings = {
       // A recorder that died holds what it had taken for this long; one that is slow gets it twice, which is harmless.
       ack_wait: 10_000_000_000,
       max_ack_pending: 10_000,
-    });
+    };
+    const durable = { durable_name: recorderConsumer, ack_policy: AckPolicy.Explicit };
+    const there = await exists(() => manager.consumers.info(stream.name, recorderConsumer));
+    if (there) await manager.consumers.update(stream.name, recorderConsumer, settings);
+    else await manager.consumers.add(stream.name, { ...durable, ...settings });
   }
 }
 
@@ -155,12 +157,14 @@ function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }
 
+const notFound: ReadonlySet<number> = new Set([JetStreamApiCodes.StreamNotFound, JetStreamApiCodes.ConsumerNotFound]);
+
 async function exists(look: () => Promise<unknown>): Promise<boolean> {
   try {
     await look();
     return true;
   } catch (error) {
-    if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound) return false;
+    if (error instanceof JetStreamApiError && notFound.has(error.code)) return false;
     throw error;
   }
 }

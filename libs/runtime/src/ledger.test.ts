@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { decodeFrame, FrameError, frameHashHolds, noHash } from '@sluice/model';
 import { TestBroker, until } from '@sluice/testing';
-import { type Broker, ensureStreams, openBroker } from './broker.ts';
+import { type Broker, ensureStreams, openBroker, recorderConsumer } from './broker.ts';
 import { consumeFrames, type StoredFrame } from './frames.ts';
 import { type Entry, openLedger } from './ledger.ts';
 import { createLogger } from './log.ts';
@@ -45,6 +46,14 @@ const bySeq = (frames: readonly StoredFrame[]) =>
       Uint8Array,
     ][],
   );
+
+test('streams and consumers of an older Sluice are taken as they are, with the settings of this one', async () => {
+  const older = { ack_wait: 30_000_000_000 };
+  await (await jetstreamManager(broker.nats)).consumers.update('CALLS', recorderConsumer, older);
+  await ensureStreams(broker);
+  const { config } = await (await jetstreamManager(broker.nats)).consumers.info('CALLS', recorderConsumer);
+  assert.equal(config.ack_wait, 10_000_000_000);
+});
 
 test('frames of one ledger are acknowledged, gapless over both streams, and chained by their hashes', async () => {
   const ledger = openLedger(broker, 'one', log);

@@ -6,6 +6,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
 
 export const repository = resolve(import.meta.dirname, '../../..');
@@ -176,6 +177,14 @@ export class Sluice {
       });
       outgoing.end(body);
     });
+  }
+
+  /** A TLS connection to ingress, for what no client library would send. */
+  async socket(): Promise<TLSSocket> {
+    const ca = readFileSync(join(this.home, 'tls', 'ca.crt'));
+    const socket = connectTls({ host: '127.0.0.1', port: this.state().port, ca, ALPNProtocols: ['http/1.1'] });
+    await once(socket, 'secureConnect');
+    return socket;
   }
 
   token(): string {

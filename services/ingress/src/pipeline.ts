@@ -96,17 +96,17 @@ async function end(
   why: Refusal | AgentGone,
 ): Promise<void> {
   const record = call?.record;
-  if (why instanceof AgentGone || isGone(response)) {
-    if (stop.aborted) record?.outcome('cut', 0, 'Draining');
-    else record?.outcome('aborted', 0);
-    return;
-  }
   let refusal = why;
-  if (call !== undefined && !call.record.written) {
+  if (call !== undefined && !call.record.written && refusal instanceof Refusal) {
     await call.writeRefusal(refusal).catch((error: unknown) => {
       if (!(error instanceof Refusal)) throw error;
       refusal = error;
     });
+  }
+  if (refusal instanceof AgentGone || isGone(response)) {
+    if (stop.aborted) record?.outcome('cut', 0, 'Draining');
+    else record?.outcome('aborted', 0);
+    return;
   }
   if (call === undefined) log.warn({ reasonCode: refusal.reasonCode }, 'refused somebody unknown');
   const { reasonCode, message, hint } = refusal;
