@@ -39,6 +39,14 @@ test('without a cluster it starts its demo cluster, says so, and drains on SIGTE
   assert.match(sluice.output, /Stopping \(terminated\)/);
 });
 
+test('told to stop while it starts, it leaves nothing running', async () => {
+  const sluice = new Sluice({ home: newHome(), flags: [], env: noCluster });
+  await until('the recorder', () => /^ {2}recorder/m.test(sluice.output));
+  assert.equal(await sluice.stop(), 0);
+  assert.doesNotMatch(sluice.output, /Sluice is ready/);
+  for (const pid of Object.values(sluice.state().parts)) assert.ok(!isAlive(pid));
+});
+
 test('it drains when npm is gone, which passes no signal on when it is killed', async () => {
   const home = newHome();
   const npm = spawn('npm', ['start', '--', '--port', '0'], {

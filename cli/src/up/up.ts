@@ -79,6 +79,8 @@ class Local {
   readonly broken: Promise<string>;
   #break: (why: string) => void = () => undefined;
   isBroken = false;
+  #isStopping = false;
+  #starting: Promise<void> = Promise.resolve();
   #port = 0;
   #connection = '';
 
@@ -92,7 +94,12 @@ class Local {
     });
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.#starting = this.#startAll();
+    return this.#starting;
+  }
+
+  async #startAll(): Promise<void> {
     const { home, port, policies, repository, kubeconfig, context } = this.#options;
     await takeOver(home);
     makeHome(home);
@@ -145,7 +152,10 @@ class Local {
     this.#welcome();
   }
 
+  /** Stops what runs. A start that is still under way starts nothing more, and is waited for. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#starting.catch(() => undefined);
     for (const close of this.#closers.reverse()) await close();
     for (const part of [...this.#running].reverse()) await part.stop();
   }
@@ -191,6 +201,7 @@ class Local {
   }
 
   async #part(part: Part): Promise<Running> {
+    if (this.#isStopping) throw new Stopped();
     const delayMs = integer(this.#options.env, 'SLUICE_RESTART_DELAY_MS', 500);
     try {
       const running = await supervise(part, delayMs, this.#log, {
@@ -201,6 +212,7 @@ class Local {
         },
       });
       this.#running.push(running);
+      this.#remember();
       return running;
     } catch (error) {
       throw new ConfigError(
