@@ -47,6 +47,15 @@ test('told to stop while it starts, it leaves nothing running', async () => {
   for (const pid of Object.values(sluice.state().parts)) assert.ok(!isAlive(pid));
 });
 
+test('a terminal that was closed does not keep it from stopping its parts', async () => {
+  const sluice = await Sluice.start({ home: newHome(), flags: [], env: noCluster });
+  const pids = Object.values(sluice.state().parts);
+  sluice.process.stdout?.destroy();
+  sluice.process.stderr?.destroy();
+  assert.equal(await sluice.stop(), 0);
+  for (const pid of pids) assert.ok(!isAlive(pid));
+});
+
 test('it drains when npm is gone, which passes no signal on when it is killed', async () => {
   const home = newHome();
   const npm = spawn('npm', ['start', '--', '--port', '0'], {

@@ -12,6 +12,8 @@ import { up } from './up/up.ts';
 const repository = resolve(import.meta.dirname, '../..');
 const home = homePaths(resolve(process.env['SLUICE_HOME'] ?? `${repository}/.sluice`));
 const out = process.stdout;
+// A terminal that was closed must not end Sluice before it has stopped its parts.
+out.on('error', () => undefined);
 
 const program = new Command('sluice')
   .description('The gate between autonomous agents and Kubernetes.')

@@ -7,7 +7,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from '@nats-io/jetstream';
-import { connect, type NatsConnection, RequestError, TimeoutError } from '@nats-io/transport-node';
+import { connect, type NatsConnection, RequestError, type Subscription, TimeoutError } from '@nats-io/transport-node';
 import { maxPayloadBytes, type StreamKey, streams } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
@@ -83,6 +83,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
     }
   })();
 
+  const interests: Subscription[] = [];
   const inHand = new Set<Promise<void>>();
   return {
     nats,
@@ -98,7 +99,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
       }
     },
     respond(subject, queue, handler) {
-      nats.subscribe(subject, {
+      const interest = nats.subscribe(subject, {
         queue,
         callback: (error, message) => {
           if (error !== null) return;
@@ -110,11 +111,12 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
           void answering.finally(() => inHand.delete(answering));
         },
       });
+      interests.push(interest);
     },
     async drain() {
       if (!up) return nats.close();
       // Interest goes first, so that peers take over; answers in hand still need the connection.
-      await nats.flush();
+      await Promise.all(interests.map((interest) => interest.drain()));
       while (inHand.size > 0) await Promise.all(inHand);
       await nats.drain();
     },
