@@ -106,6 +106,17 @@ export async function ensureServer(name) {
   return installed(name, own) ?? (await alone(() => installed(name, own) ?? fetchServer(name, own)));
 }
 
+/** The environment with the broker's program in it, and a kubectl on PATH: what tests and the bench need. */
+export async function withServers() {
+  const kubectl = dirname(await ensureServer('kubectl'));
+  const folders = process.env.PATH.split(delimiter);
+  return {
+    ...process.env,
+    SLUICE_NATS_SERVER: process.env.SLUICE_NATS_SERVER || (await ensureServer('nats-server')),
+    PATH: [...(folders.includes(kubectl) ? [] : [kubectl]), ...folders].join(delimiter),
+  };
+}
+
 function installed(name, own) {
   return [...pathFolders().map((folder) => join(folder, name)), own].find((file) => works(name, file));
 }

@@ -3,9 +3,9 @@
 // SLUICE_TEST_TOTALS=FILE   also appends those numbers to FILE, one JSON object a line
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { runChild } from './child.mjs';
-import { ensurePackages, ensureServer, main, node, root } from './setup.mjs';
+import { ensurePackages, main, node, root, withServers } from './setup.mjs';
 
 const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cli/src/**/*.test.ts', 'tools/*.test.ts'];
 const endToEndTests = ['e2e/*.test.ts'];
@@ -15,7 +15,7 @@ const timeoutMs = 600_000;
 await main(async () => {
   await ensurePackages();
   process.chdir(root);
-  const env = await environment();
+  const env = await withServers();
   const given = process.argv.slice(2).map((file) => relative(root, resolve(file)));
   const isEndToEnd = (file) => file.startsWith('e2e/');
   const unit = given.length === 0 ? unitTests : given.filter((file) => !isEndToEnd(file));
@@ -34,17 +34,6 @@ await main(async () => {
   const isComplete = process.env.CI !== 'true' || totals.skipped === 0;
   return totals.passed > 0 && totals.failed === 0 && isComplete ? 0 : 1;
 });
-
-/** What tests find in their environment: the broker's program, and a kubectl on PATH. */
-async function environment() {
-  const kubectl = dirname(await ensureServer('kubectl'));
-  const folders = process.env.PATH.split(delimiter);
-  return {
-    ...process.env,
-    SLUICE_NATS_SERVER: process.env.SLUICE_NATS_SERVER ?? (await ensureServer('nats-server')),
-    PATH: [...(folders.includes(kubectl) ? [] : [kubectl]), ...folders].join(delimiter),
-  };
-}
 
 /** One run of the runner. A runner that breaks off, or has nothing to run, is a failure. */
 async function run(files, options, env) {

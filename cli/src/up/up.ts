@@ -167,7 +167,7 @@ class Local {
       this.#say('broker', new URL(given).host);
       return given;
     }
-    const server = env['SLUICE_NATS_SERVER'] ?? (await this.#fetch('nats-server'));
+    const server = env['SLUICE_NATS_SERVER'] || (await this.#fetch('nats-server'));
     const plan = await planBroker(home, server, this.#logFile('broker'));
     await this.#part(plan.part);
     this.#say('broker', `nats-server ${plan.version}, JetStream in ${home.broker}`);
