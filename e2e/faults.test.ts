@@ -151,6 +151,18 @@ test('the cluster breaks off before it answers: the effect is unknown, and no Re
   assert.equal(requestsFor(name).length, 1);
 });
 
+test('a kept-alive connection that closes as it is used again costs a read nothing', async () => {
+  const path = '/api/v1/namespaces/shop/configmaps/web';
+  assert.equal((await sluice.call('GET', path)).status, 200, 'there is a connection to use again');
+  const before = requestsFor(path).length;
+  const failing = upstream.cluster.arm({ kind: 'reset-before-response', target: path });
+  void failing.reached.then(() => failing.release());
+  assert.equal((await sluice.call('GET', path)).status, 200);
+  const [first, second] = requestsFor(path).slice(before);
+  assert.equal(first?.auditId, second?.auditId, 'one call, recorded once');
+  await assertAckedFirst(requestsFor(path).slice(before));
+});
+
 test('the cluster breaks off in the middle of its answer: the rest is not made up', async () => {
   const failing = upstream.cluster.arm({ kind: 'reset-after-first-byte', target: '/api/v1/namespaces/shop' });
   const answered = await sluice.call('GET', '/api/v1/namespaces/shop');

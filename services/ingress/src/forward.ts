@@ -43,28 +43,41 @@ export function createForward(connection: ClusterConnection): Forward {
       path: basePath + outgoing.canonical.target.canonical,
       headers: { ...upstreamHeaders(request, outgoing), ...identity },
     };
-    let sent = false;
-    let delivering: Promise<void> | undefined;
-    try {
-      await proxyWeb(request, response, {
-        onReq: () => {
-          const upstream = httpsRequest(options);
-          upstream.once('socket', (socket) => {
-            // A socket from the pool can take bytes at once, a new one when its handshake is done.
-            if (upstream.reusedSocket) sent = true;
-            else socket.once('secureConnect', () => (sent = true));
-          });
-          // http2-proxy would wait for a body that has been read already.
-          upstream.end(outgoing.body);
-          return upstream;
-        },
-        onRes: (_request, _response, answer) => (delivering = onAnswer(answer)),
-      });
-    } catch (error) {
-      if (delivering === undefined) throw sent ? effectUnknown() : unreachable(error as Error);
-      // The delivery sees the same broken connection and says what became of it.
-    }
-    await delivering;
+    const isRead = options.method === 'GET' || options.method === 'HEAD';
+
+    const attempt = async (): Promise<'answered' | 'stale'> => {
+      let sent = false;
+      let isReused = false;
+      let delivering: Promise<void> | undefined;
+      try {
+        await proxyWeb(request, response, {
+          onReq: () => {
+            const upstream = httpsRequest(options);
+            upstream.once('socket', (socket) => {
+              // A socket from the pool can take bytes at once, a new one when its handshake is done.
+              isReused = upstream.reusedSocket;
+              if (isReused) sent = true;
+              else socket.once('secureConnect', () => (sent = true));
+            });
+            // http2-proxy would wait for a body that has been read already.
+            upstream.end(outgoing.body);
+            return upstream;
+          },
+          onRes: (_request, _response, answer) => (delivering = onAnswer(answer)),
+        });
+      } catch (error) {
+        if (delivering === undefined) {
+          if (isReused && isRead) return 'stale';
+          throw sent ? effectUnknown() : unreachable(error as Error);
+        }
+        // The delivery sees the same broken connection and says what became of it.
+      }
+      await delivering;
+      return 'answered';
+    };
+
+    // A cluster may close an idle connection just as it is used again. A read may go there once more; a change may not.
+    if ((await attempt()) === 'stale' && (await attempt()) === 'stale') throw effectUnknown();
   };
 }
 
