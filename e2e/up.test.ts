@@ -131,6 +131,16 @@ test('a cluster that was asked for and does not answer is one line', async () =>
   );
 });
 
+test('a kubeconfig of an agent is no cluster: Sluice would stand before itself', async () => {
+  const upstream = await openDemo(dir);
+  const port = String(upstream.cluster.port);
+  assert.match(
+    await refusal(['--kubeconfig', upstream.kubeconfig, '--port', port]),
+    /is an agent's: it points at Sluice itself/,
+  );
+  await upstream.close();
+});
+
 test('a kubeconfig that is not there is one line', async () => {
   assert.match(await refusal(['--kubeconfig', join(dir, 'nowhere')]), /cannot read the kubeconfig .*nowhere/);
 });

@@ -11,13 +11,16 @@ export type ClusterChoice =
 const answerDeadlineMs = 5_000;
 
 /**
- * The cluster that was asked for, or else the current context if it answers. Throws `ConfigError` when the
- * one that was asked for does not.
+ * The cluster that was asked for, or else the current context if it answers. `ownPort`: where Sluice itself will
+ * listen. Throws `ConfigError` when the one that was asked for does not answer.
  */
-export async function chooseCluster(kubeconfig: string, context: string): Promise<ClusterChoice> {
+export async function chooseCluster(kubeconfig: string, context: string, ownPort: number): Promise<ClusterChoice> {
   const asked = kubeconfig !== '' || context !== '';
   try {
     const connection = loadConnection(kubeconfig, context);
+    if (connection.server.host === `127.0.0.1:${ownPort}`) {
+      throw new ConfigError(`the kubeconfig "${connection.name}" is an agent's: it points at Sluice itself`);
+    }
     const { status } = await call(connection, 'GET', '/version');
     if (status === 401)
       throw new ConfigError(`the cluster "${connection.name}" does not accept the kubeconfig's credentials`);

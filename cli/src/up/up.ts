@@ -107,7 +107,7 @@ class Local {
     const tiers = checkPolicies(this.#options);
     this.#say('policies', policies.replace(`${repository}/`, ''));
 
-    const choice = await chooseCluster(kubeconfig, context);
+    const choice = await chooseCluster(kubeconfig, context, port);
     ensureKeys(home.keys);
     await ensureLocalIssuer(home.keys);
     const tls = await ensureCertificates(home);
