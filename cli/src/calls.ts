@@ -1,7 +1,7 @@
 import type { CallRow } from '@sluice/model';
 import type { HomePaths } from './home.ts';
 import { askRecords } from './records.ts';
-import { printable, table } from './text.ts';
+import { table } from './text.ts';
 
 /** `sluice calls list`, with its options parsed. */
 export interface CallsOptions {
@@ -32,20 +32,18 @@ export function callsTable(calls: readonly CallRow[]): string {
   if (calls.length === 0) return 'No calls.\n';
   return table(
     heads,
-    calls.map((call) =>
-      [
-        call.at.replace('T', ' ').slice(0, 19),
-        call.agent,
-        call.verb,
-        call.resource,
-        call.namespace || '-',
-        call.name || '-',
-        call.effect,
-        call.status === null ? '-' : String(call.status || '-'),
-        call.outcome ?? 'running',
-        call.reasonCode,
-        call.id,
-      ].map(printable),
-    ),
+    calls.map((call) => [
+      call.at.replace('T', ' ').slice(0, 19),
+      call.agent,
+      call.verb,
+      call.resource,
+      call.namespace || '-',
+      call.name || '-',
+      call.effect,
+      call.status === null ? '-' : String(call.status || '-'),
+      call.outcome ?? 'running',
+      call.reasonCode,
+      call.id,
+    ]),
   );
 }

@@ -43,6 +43,7 @@ test('a call that runs says so, and no name reaches the terminal raw', () => {
   const [head, line] = callsTable([call]).split('\n');
   assert.match(head ?? '', /^TIME\s+AGENT\s+VERB/);
   assert.match(line ?? '', /^2026-11-23 12:10:16 {2}demo\\u001b\[31m {2}get {3}pods .* - {2}.*running/);
+  assert.equal(callsTable([{ ...call, agent: 'a\nb\tc' }]).split('\n').length, 3, 'a head, one row, the end');
   assert.equal(callsTable([]), 'No calls.\n');
 });
 

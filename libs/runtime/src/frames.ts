@@ -17,12 +17,14 @@ export interface StoredFrame {
 /** Frames of one batch, at most. */
 const batchFrames = 5_000;
 const batchBytes = 8 * 1024 * 1024;
-/** Frames the broker may have on the way per stream. */
-const onTheWay = 5_000;
+/** Frames on the way per stream. With many more, of bodies, the broker takes a busy recorder for a stalled one. */
+const onTheWay = 200;
 /** A batch collects for this long, unless it is full before: an insert costs much the same for one frame and for many. */
 const collectMs = 200;
 const firstRetryMs = 200;
 const lastRetryMs = 5_000;
+/** How often the broker hears that frames are still in hand; well within the consumer's `ack_wait`. */
+const progressMs = 3_000;
 
 interface Arrived {
   readonly frame: StoredFrame;
@@ -41,30 +43,33 @@ export async function consumeFrames(
 ): Promise<{ drain(): Promise<void> }> {
   const waiting: Arrived[] = [];
   let waitingBytes = 0;
-  let wake: () => void = () => undefined;
+  let inHand: readonly Arrived[] = [];
   let draining = false;
+  // Resolves for all who wait, for frames, for room or for the end: each looks again.
+  let changed = Promise.withResolvers<void>();
+  const change = (): void => {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+  const isFull = (): boolean => waiting.length >= batchFrames || waitingBytes >= batchBytes;
+  const mustWait = (): boolean => isFull() && !draining;
 
-  const client = jetstream(broker.nats);
-  const subscriptions: ConsumerMessages[] = [];
-  for (const key of Object.keys(streams) as StreamKey[]) {
-    const consumer = await client.consumers.get(streams[key].name, recorderConsumer);
-    // The client asks for more by itself, and goes on after the broker was away.
-    const messages = await consumer.consume({
-      max_messages: onTheWay,
-      callback: (message) => {
-        if (draining) return message.nak();
-        const { streamSequence, timestampNanos } = message.info;
-        const storedAtMicros = Math.floor(timestampNanos / 1000);
-        waiting.push({
-          message,
-          frame: { stream: key, streamSeq: streamSequence, storedAtMicros, message: message.data },
-        });
-        waitingBytes += message.data.byteLength;
-        wake();
-      },
-    });
-    subscriptions.push(messages);
-  }
+  // The client asks for more only as this loop comes round, so a slow database holds up the broker and does not
+  // fill the memory. It goes on by itself after the broker was away.
+  const read = async (stream: StreamKey, messages: ConsumerMessages): Promise<void> => {
+    for await (const message of messages) {
+      while (mustWait()) await changed.promise;
+      if (draining) {
+        message.nak();
+        continue;
+      }
+      const { streamSequence, timestampNanos } = message.info;
+      const storedAtMicros = Math.floor(timestampNanos / 1000);
+      waiting.push({ message, frame: { stream, streamSeq: streamSequence, storedAtMicros, message: message.data } });
+      waitingBytes += message.data.byteLength;
+      change();
+    }
+  };
 
   const takeBatch = (): Arrived[] => {
     let bytes = 0;
@@ -73,44 +78,64 @@ export async function consumeFrames(
       bytes += waiting[count++]?.frame.message.byteLength ?? 0;
     }
     waitingBytes -= bytes;
-    return waiting.splice(0, count);
+    const batch = waiting.splice(0, count);
+    change();
+    return batch;
   };
 
-  const working = (async () => {
+  const work = async (): Promise<void> => {
     for (;;) {
       if (waiting.length === 0) {
         if (draining) return;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        await changed.promise;
         continue;
       }
-      if (waiting.length < batchFrames && waitingBytes < batchBytes && !draining) await sleep(collectMs);
-      const batch = takeBatch();
+      if (!isFull() && !draining) await sleep(collectMs);
+      inHand = takeBatch();
       for (let retryMs = firstRetryMs; ; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
         try {
-          await onBatch(batch.map(({ frame }) => frame));
+          await onBatch(inHand.map(({ frame }) => frame));
           break;
         } catch (error) {
-          log.error(
-            { frames: batch.length, waitingBytes, err: error },
-            'a batch could not be recorded; it is tried again',
-          );
+          // By code and type alone: a database's message may quote what was to be inserted.
+          const { code, type, name } = error as {
+            readonly code?: unknown;
+            readonly type?: unknown;
+            readonly name?: unknown;
+          };
+          const facts = { frames: inHand.length, waitingBytes, code, type: type ?? name };
+          log.error(facts, 'a batch could not be recorded; it is tried again');
           if (draining) return;
-          for (const { message } of batch) message.working();
           await sleep(retryMs);
         }
       }
-      for (const { message } of batch) message.ack();
+      for (const { message } of inHand) message.ack();
+      inHand = [];
     }
-  })();
+  };
+
+  const client = jetstream(broker.nats);
+  const subscriptions: ConsumerMessages[] = [];
+  for (const key of Object.keys(streams) as StreamKey[]) {
+    const consumer = await client.consumers.get(streams[key].name, recorderConsumer);
+    const messages = await consumer.consume({ max_messages: onTheWay });
+    subscriptions.push(messages);
+    void read(key, messages);
+  }
+  const progress = setInterval(() => {
+    if (!broker.connected()) return;
+    for (const { message } of [...inHand, ...waiting]) message.working();
+  }, progressMs);
+  progress.unref();
+  const working = work();
 
   return {
     async drain() {
       for (const messages of subscriptions) messages.stop();
       draining = true;
-      wake();
+      change();
       await working;
+      clearInterval(progress);
       await broker.nats.flush().catch(() => undefined);
     },
   };

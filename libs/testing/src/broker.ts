@@ -54,11 +54,13 @@ jetstream { store_dir: "${this.#dir}", max_file_store: 4G }
 
   /** SIGKILL: what was acknowledged must still be there afterwards. */
   async kill(): Promise<void> {
-    if (this.#process === undefined) return;
-    const gone = once(this.#process, 'exit');
-    this.#process.kill('SIGKILL');
-    await gone;
+    const server = this.#process;
     this.#process = undefined;
+    // One that ended by itself tells nobody again.
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const gone = once(server, 'exit');
+    server.kill('SIGKILL');
+    await gone;
   }
 
   async close(): Promise<void> {

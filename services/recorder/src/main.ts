@@ -1,5 +1,5 @@
 // The recorder: takes frames off the broker into the record, each exactly once, and answers questions about it.
-import { queueGroups, type RecordsQuestion, subjects } from '@sluice/model';
+import { maxPayloadBytes, queueGroups, type RecordsAnswer, type RecordsQuestion, subjects } from '@sluice/model';
 import { consumeFrames, ensureStreams, openBroker, runService } from '@sluice/runtime';
 import { databaseOf } from './config.ts';
 import { answerQuestion } from './questions.ts';
@@ -18,7 +18,9 @@ runService('recorder', process.env, async ({ env, log }) => {
   });
   questions.respond(subjects.records, queueGroups.recorder, async (payload) => {
     const question = JSON.parse(Buffer.from(payload).toString()) as RecordsQuestion;
-    return Buffer.from(JSON.stringify(await answerQuestion(store, question)));
+    const answer = encoded(await answerQuestion(store, question));
+    if (answer.length <= maxPayloadBytes) return answer;
+    return encoded({ kind: 'error', message: 'one frame exceeds what an answer holds; stop Sluice and ask again' });
   });
   return {
     async drain() {
@@ -28,3 +30,7 @@ runService('recorder', process.env, async ({ env, log }) => {
     },
   };
 });
+
+function encoded(answer: RecordsAnswer): Buffer {
+  return Buffer.from(JSON.stringify(answer));
+}

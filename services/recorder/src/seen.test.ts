@@ -17,22 +17,6 @@ test('in any order, with any repeats, each frame of each ledger is new once', ()
   );
 });
 
-test('a frame that was taken back is new again, and no other is', () => {
-  fc.assert(
-    fc.property(arrivals, fc.integer({ min: 1, max: 12 }), (frames, back) => {
-      const seen = new SeenFrames();
-      for (const [ledger, seq] of frames) seen.add(ledger, seq);
-      const had = frames.some(([ledger, seq]) => ledger === 'a' && seq === back);
-      if (had) seen.remove('a', back);
-      for (const [ledger, seq] of frames) {
-        if (ledger === 'a' && seq === back) continue;
-        assert.equal(seen.add(ledger, seq), false);
-      }
-      assert.equal(seen.add('a', back), true);
-    }),
-  );
-});
-
 test('a ledger that was restored is known up to its last frame', () => {
   const seen = new SeenFrames();
   seen.restore('a', 5);

@@ -17,15 +17,6 @@ export class SeenFrames {
     return true;
   }
 
-  /** Takes back what `add` counted, when the frame could not be stored after all. */
-  remove(ledger: string, seq: number): void {
-    const known = this.#ledgers.get(ledger);
-    if (known === undefined) return;
-    for (let lower = seq + 1; lower <= known.watermark; lower++) known.above.add(lower);
-    known.watermark = Math.min(known.watermark, seq - 1);
-    known.above.delete(seq);
-  }
-
   /** Starts a ledger that is in the table, gapless up to `watermark`. */
   restore(ledger: string, watermark: number): void {
     this.#ledgers.set(ledger, { watermark, above: new Set() });

@@ -130,7 +130,8 @@ test('what is no frame, or whose hash does not hold, goes to quarantine and bloc
   const good = stored('l3', 1, callId(21), 'call', asked('allow'));
   const forged = { ...good, message: Buffer.from(good.message) };
   forged.message[forged.message.length - 1] = 0;
-  assert.equal(await store.insert([{ ...good, message: Buffer.from('poison') }, forged, good]), 2);
+  const placeless = stored('l3', 0, callId(21), 'call', asked('allow'));
+  assert.equal(await store.insert([{ ...good, message: Buffer.from('poison') }, forged, placeless, good]), 3);
   assert.equal((await store.frames(callId(21), 0, 10)).length, 1);
 });
 

@@ -13,8 +13,8 @@ export type Database =
 /** The record at rest. */
 export interface Store {
   /**
-   * Inserts what is not there yet, synced to disk when it returns. What is not a frame, or whose hash does not
-   * hold, goes to `quarantine`; the count of those comes back.
+   * Inserts what is not there yet, synced to disk when it returns; one call at a time. What is not a frame, or whose
+   * hash does not hold, goes to `quarantine`; the count of those comes back.
    */
   insert(frames: readonly StoredFrame[]): Promise<number>;
   /** Calls, newest first. */
@@ -40,28 +40,23 @@ export async function openStore(database: Database): Promise<Store> {
   const ingest = connect(database);
   const questions = connect(database);
   for (const statement of migrations) await ingest.command({ query: statement });
-  const seen = await restoreSeen(ingest);
+  let seen: SeenFrames | null = await restoreSeen(ingest);
 
   return {
     async insert(frames) {
+      // A failed insert may have taken place all the same, its answer lost: only the table knows.
+      const known = seen ?? (await restoreSeen(ingest));
+      seen = null;
       const rows: object[] = [];
-      const added: { readonly ledger: string; readonly seq: number }[] = [];
       const poison: object[] = [];
       for (const stored of frames) {
         const row = rowOf(stored);
         if (row.kind === 'poison') poison.push(row.row);
-        else if (seen.add(row.ledger, row.seq)) {
-          rows.push(row.row);
-          added.push(row);
-        }
+        else if (known.add(row.ledger, row.seq)) rows.push(row.row);
       }
-      try {
-        if (poison.length > 0) await insert(ingest, 'quarantine', poison);
-        if (rows.length > 0) await insert(ingest, 'frames', rows);
-      } catch (error) {
-        for (const { ledger, seq } of added) seen.remove(ledger, seq);
-        throw error;
-      }
+      if (poison.length > 0) await insert(ingest, 'quarantine', poison);
+      if (rows.length > 0) await insert(ingest, 'frames', rows);
+      seen = known;
       return poison.length;
     },
 
@@ -132,6 +127,7 @@ function rowOf({ message, stream, streamSeq, storedAtMicros }: StoredFrame): Row
   try {
     const frame = decodeFrame(message);
     if (!frameHashHolds(message)) return poison('the hash does not hold');
+    if (frame.seq === 0) return poison('a ledger begins with 1');
     const { ledger, seq, call, session, kind, offset, meta, bytes } = frame;
     const fields = { ledger, seq, call, session, kind, at: time(frame.atMicros), offset, meta };
     const encoded = { header64: base64(frameHeader(message)), b64: base64(bytes) };
@@ -147,7 +143,7 @@ async function restoreSeen(client: ClickHouseClient): Promise<SeenFrames> {
   const seen = new SeenFrames();
   const ledgers = await select<{ ledger: string; last: number; count: number }>(
     client,
-    'SELECT ledger, toFloat64(max(seq)) AS last, toFloat64(count()) AS count FROM frames GROUP BY ledger',
+    'SELECT ledger, toFloat64(max(seq)) AS last, toFloat64(uniqExact(seq)) AS count FROM frames GROUP BY ledger',
     {},
   );
   for (const { ledger, last, count } of ledgers) {
