@@ -1,6 +1,8 @@
 /** A request target, parsed once. Everything after this reads the parse, never the raw text. */
 export interface Target {
-  /** Decoded, none empty. */
+  /** Decoded; ends with `/` where the target's path does. */
+  readonly path: string;
+  /** The path's segments, none empty. */
   readonly segments: readonly string[];
   /** Decoded, in order. Only the parameters in `repeatable` occur twice. */
   readonly query: readonly (readonly [name: string, value: string])[];
@@ -38,7 +40,7 @@ export function parseTarget(raw: string): Target {
   const slash = segments.length > 0 && path.endsWith('/') ? '/' : '';
   const tail = query.map(([name, value]) => `${encodeQuery(name)}=${encodeQuery(value)}`).join('&');
   const canonical = `/${segments.map(encodeSegment).join('/')}${slash}${tail === '' ? '' : `?${tail}`}`;
-  return { segments, query, canonical };
+  return { path: `/${segments.join('/')}${slash}`, segments, query, canonical };
 }
 
 /** The value of a parameter, or `undefined` when it is not there. */
