@@ -1,5 +1,6 @@
 // What Kubernetes says on the wire: targets, request attributes, Status, Accept, JSON framing. Pure; no I/O, no policy.
 export * from './accept.ts';
+export * from './derived.ts';
 export * from './impersonation.ts';
 export * from './json.ts';
 export * from './request-info.ts';
