@@ -12,6 +12,7 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
   'libs/demo-cluster': ['libs/model'],
   'services/ingress': ['libs/model', 'libs/kube', 'libs/runtime'],
   'services/policy': ['libs/model', 'libs/kube', 'libs/runtime'],
+  'services/approval': ['libs/model', 'libs/kube', 'libs/runtime'],
   'services/masking': ['libs/model', 'libs/kube', 'libs/runtime'],
   'services/recorder': ['libs/model', 'libs/kube', 'libs/runtime'],
   // `sluice up` is the local supervisor, so the CLI may use the runtime.
@@ -29,6 +30,7 @@ const owners: Readonly<Record<string, string>> = {
   '@nats-io/': 'libs/runtime/**',
   '@clickhouse/client': 'services/recorder/**',
   chdb: 'services/recorder/**',
+  '@marcbachmann/cel-js': 'services/policy/**',
   jose: 'libs/runtime/src/identity{,.test}.ts',
   '@kubernetes/client-node': 'libs/runtime/src/cluster{,.test}.ts',
   '@peculiar/x509': 'libs/runtime/src/certificates{,.test}.ts',
@@ -43,7 +45,7 @@ const rawReaders = ['services/ingress/**', 'services/masking/**', 'libs/runtime/
 const pure = [
   'libs/model/src/**',
   'libs/kube/src/**',
-  'services/policy/src/{compile,evaluate,match}*.ts',
+  'services/policy/src/{compile,condition,evaluate,match,policy,reader,rule-index}{,.test}.ts',
   'services/masking/src/{mask,scan}*.ts',
   'services/recorder/src/seen.ts',
 ];

@@ -1,4 +1,4 @@
-import type { CallRow } from '@sluice/model';
+import type { CallRow, Effect } from '@sluice/model';
 import type { HomePaths } from './home.ts';
 import { askRecords } from './records.ts';
 import { table } from './text.ts';
@@ -6,7 +6,7 @@ import { table } from './text.ts';
 /** `sluice calls list`, with its options parsed. */
 export interface CallsOptions {
   readonly agent?: string;
-  readonly effect?: 'allow' | 'deny';
+  readonly effect?: Effect;
   /** Milliseconds. */
   readonly since?: number;
   readonly limit: number;

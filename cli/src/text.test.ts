@@ -87,6 +87,7 @@ const asked: FrameMeta['call'] = {
     rule: 'r',
     reasonCode: 'AllowedByRule',
     reason: '',
+    authority: 1,
     policyVersion: 'v',
     impersonate: null,
   },

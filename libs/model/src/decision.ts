@@ -2,7 +2,10 @@ import type { Agent } from './agent.ts';
 import type { RequestAttributes } from './attributes.ts';
 import type { ReasonCode } from './reasons.ts';
 
-/** What ingress asks on `sluice.decide`. Evaluation is pure, so asking twice is harmless. */
+/**
+ * What ingress asks on `sluice.decide`. Evaluation is pure, so asking twice is harmless. `encodeDecisionRequest`
+ * puts the masked body behind it.
+ */
 export interface DecisionRequest {
   /** Call id, a UUIDv7. */
   readonly call: string;
@@ -11,7 +14,15 @@ export interface DecisionRequest {
   readonly agent: Agent;
   /** Name of the cluster connection. */
   readonly connection: string;
+  /** Of the call; a create has the name its body gives. */
   readonly attributes: RequestAttributes;
+  /** `metadata.generateName` of a create that leaves its name to the server; empty otherwise. */
+  readonly generateName: string;
+  /**
+   * `json`: the masked body follows. `apply`: likewise, and it is a server-side apply. `opaque`: there is a body
+   * that Sluice cannot read. `none`: there is none.
+   */
+  readonly body: 'none' | 'json' | 'apply' | 'opaque';
 }
 
 /** The identity a call has towards the cluster: a fixed user per tier, never `system:*`. */
@@ -23,16 +34,22 @@ export interface Impersonation {
 /** What an allow demands of ingress. Ingress refuses a decision with a key it does not know. */
 export interface Obligations {
   readonly impersonate: Impersonation;
+  /** Record every byte of the call that may be recorded. */
+  readonly record?: 'full';
+  /** The call is cut at this time: milliseconds since the epoch. */
+  readonly deadline?: number;
 }
 
 interface DecisionBase {
   readonly digest: string;
   /** Name of the policy that decided; empty when nothing matched. */
   readonly policy: string;
-  /** Name or position (`rules[2]`) of the rule that decided; empty when nothing matched. */
+  /** Name or position (`rules[2]`) of the rule that decided; empty when no rule did. */
   readonly rule: string;
   /** Content hash of the policy set that was in force, 16 hex digits. */
   readonly policyVersion: string;
+  /** Sequence of the authority that the decision knew. Ingress refuses one older than what it has seen itself. */
+  readonly authority: number;
   /** The decision cannot be used from this time on: milliseconds since the epoch. */
   readonly notAfter: number;
 }
@@ -40,6 +57,17 @@ interface DecisionBase {
 export interface Allow extends DecisionBase {
   readonly effect: 'allow';
   readonly reasonCode: 'AllowedByRule';
+  readonly obligations: Obligations;
+}
+
+/** A person has to approve the call first. */
+export interface AskReviewer extends DecisionBase {
+  readonly effect: 'ask';
+  readonly reasonCode: 'ApprovalRequired';
+  /** One sentence for the agent. */
+  readonly reason: string;
+  /** What the agent may do instead; empty when there is nothing to say. */
+  readonly hint: string;
   readonly obligations: Obligations;
 }
 
@@ -52,4 +80,19 @@ export interface Deny extends DecisionBase {
   readonly hint: string;
 }
 
-export type Decision = Allow | Deny;
+export type Decision = Allow | AskReviewer | Deny;
+export type Effect = Decision['effect'];
+
+/** Length of the JSON (4 bytes, big-endian) ‖ request as JSON ‖ masked body. */
+export function encodeDecisionRequest(request: DecisionRequest, body: Uint8Array): Buffer {
+  const json = Buffer.from(JSON.stringify(request));
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32BE(json.length);
+  return Buffer.concat([length, json, body]);
+}
+
+/** The body is a view. Throws when the message is not one. */
+export function decodeDecisionRequest(message: Buffer): { readonly request: DecisionRequest; readonly body: Buffer } {
+  const start = 4 + message.readUInt32BE(0);
+  return { request: JSON.parse(message.toString('utf8', 4, start)) as DecisionRequest, body: message.subarray(start) };
+}

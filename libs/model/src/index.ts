@@ -1,6 +1,7 @@
 // The words every part of Sluice shares: types, closed sets and the frame codec. No I/O, no vendor library.
 export * from './agent.ts';
 export * from './attributes.ts';
+export * from './authority.ts';
 export * from './decision.ts';
 export * from './frame.ts';
 export * from './masking.ts';

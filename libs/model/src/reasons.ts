@@ -43,6 +43,21 @@ export const reasons = {
     summary:
       'The request asks to switch protocols (exec, attach, port-forward); Sluice carries no upgraded connections.',
   },
+  ApprovalRequired: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'The policy wants a person to approve the call first, and calls cannot be held for that yet.',
+  },
+  BodyOpaque: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'A rule depends on the request body, and Sluice cannot read a body of this kind.',
+  },
+  SelectorReadsMasked: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'A selector asks about a field that is masked; its answers would give the value away.',
+  },
   MethodNotAllowed: {
     http: 405,
     status: 'MethodNotAllowed',
@@ -54,6 +69,11 @@ export const reasons = {
     summary: 'The agent accepts no media type that Sluice can mask; JSON is one.',
   },
   BodyTooLarge: { http: 413, status: 'RequestEntityTooLarge', summary: 'The request body exceeds the limit.' },
+  MediaTypeNotSupported: {
+    http: 415,
+    status: 'UnsupportedMediaType',
+    summary: 'The request body is of a media type that Sluice cannot judge; JSON, YAML and protobuf it can.',
+  },
   MaskedValueWritten: {
     http: 422,
     // With `Invalid`, kubectl would print the causes and leave out the message.
@@ -93,6 +113,23 @@ export const reasons = {
     status: 'ServiceUnavailable',
     retryAfterSeconds: 1,
     summary: 'The cluster could not be reached; it saw nothing of the call.',
+  },
+  AuthorityLost: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'Ingress has lost touch with the writer of the policies for five seconds, so it trusts none.',
+  },
+  AuthorityChanged: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'The policies changed while the call was on its way; it was not made, and may be tried again.',
+  },
+  DeadlineReached: {
+    http: 502,
+    status: 'Timeout',
+    summary: 'The call ran as long as the policy lets it run, and was cut; a change may have taken effect.',
   },
   Draining: {
     http: 503,

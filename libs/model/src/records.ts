@@ -1,6 +1,6 @@
 import type { Agent } from './agent.ts';
 import type { RequestAttributes } from './attributes.ts';
-import type { Impersonation } from './decision.ts';
+import type { Effect, Impersonation } from './decision.ts';
 import type { FrameKind } from './frame.ts';
 import type { Outcome } from './outcome.ts';
 import type { ReasonCode } from './reasons.ts';
@@ -17,6 +17,8 @@ export interface BodyNote {
   readonly recorded: 'masked' | 'plain' | 'digest';
   /** HMAC-SHA256 of the raw body under the deployment's digest key, hex; only with `digest`. */
   readonly hmac?: string;
+  /** Why Sluice could not read a request body, so that no rule could either; left out where it could. */
+  readonly opaque?: 'no-table' | 'unknown-fields' | 'free-form';
 }
 
 /** `meta` of each kind of frame. */
@@ -34,12 +36,14 @@ export interface FrameMeta {
     readonly digest: string;
     readonly body: BodyNote | null;
     readonly decision: {
-      readonly effect: 'allow' | 'deny';
+      readonly effect: Effect;
       readonly policy: string;
       readonly rule: string;
       readonly reasonCode: ReasonCode;
       readonly reason: string;
       readonly policyVersion: string;
+      /** Sequence of the authority that the decision knew; 0 where none was made. */
+      readonly authority: number;
       readonly impersonate: Impersonation | null;
     };
   };
@@ -74,7 +78,7 @@ export interface CallRow {
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
-  readonly effect: 'allow' | 'deny';
+  readonly effect: Effect;
   /** Why the call ended as it did: the decision's code, or the outcome's where it has one. */
   readonly reasonCode: ReasonCode;
   /** HTTP status; `null` while the call runs. */
@@ -103,7 +107,7 @@ export type RecordsQuestion =
   | {
       readonly kind: 'calls';
       readonly agent?: string;
-      readonly effect?: 'allow' | 'deny';
+      readonly effect?: Effect;
       /** Only calls at or after this time: milliseconds since the epoch. */
       readonly sinceMs?: number;
       /** 1 to 1,000. */

@@ -1,7 +1,15 @@
 /** Every NATS subject and stream of Sluice. Nothing else names one. */
 export const subjects = {
-  /** Request/reply: `DecisionRequest` as JSON → 32-byte HMAC-SHA256 ‖ `Decision` as JSON. */
+  /** Request/reply: `encodeDecisionRequest` → 32-byte HMAC-SHA256 ‖ `Decision` as JSON. */
   decide: 'sluice.decide',
+  /** Request/reply: `PolicyFiles` as JSON → `CompileAnswer` as JSON. Changes nothing. */
+  compile: 'sluice.compile',
+  /** Request/reply: `PolicyFiles` as JSON → `ApplyAnswer` as JSON. */
+  apply: 'sluice.apply',
+  /** Request/reply: `LeaseRequest` as JSON → `LeaseReply` as JSON. */
+  lease: 'sluice.lease',
+  /** Told to all members, without payload: the authority has changed, renew your lease now. */
+  renew: 'sluice.lease.renew',
   /** Request/reply: a sealed `MaskRequest` → a sealed `MaskReply`. No stream may capture it. */
   mask: 'sluice.mask',
   /** Request/reply: `RecordsQuestion` as JSON → `RecordsAnswer` as JSON. */
@@ -9,7 +17,12 @@ export const subjects = {
 } as const;
 
 /** Queue groups: any member answers. */
-export const queueGroups = { policy: 'policy', masking: 'masking', recorder: 'recorder' } as const;
+export const queueGroups = {
+  policy: 'policy',
+  masking: 'masking',
+  recorder: 'recorder',
+  approval: 'approval',
+} as const;
 
 /**
  * The two streams of frames. `calls` holds calls with their decisions, and outcomes; `bytes` holds

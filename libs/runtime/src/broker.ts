@@ -27,6 +27,12 @@ export class BrokerError extends Error {
   }
 }
 
+/** A place in a queue group. */
+export interface Membership {
+  /** Takes no more requests; those in hand are answered. */
+  leave(): Promise<void>;
+}
+
 /** One connection to the broker. A process opens one per purpose, so that a stalled one stalls only itself. */
 export interface Broker {
   /** The connection, for the other modules of this library. */
@@ -40,7 +46,10 @@ export interface Broker {
     subject: string,
     queue: string,
     handler: (payload: Uint8Array) => Uint8Array | null | Promise<Uint8Array | null>,
-  ): void;
+  ): Membership;
+  /** Tells whoever listens, if anybody does. */
+  tell(subject: string): void;
+  listen(subject: string, onTold: () => void): void;
   /** Takes nothing new, waits for handlers in hand, closes. */
   drain(): Promise<void>;
 }
@@ -112,11 +121,22 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
         },
       });
       interests.push(interest);
+      return {
+        async leave() {
+          if (!interest.isClosed()) await interest.drain();
+        },
+      };
+    },
+    tell(subject) {
+      if (up) nats.publish(subject);
+    },
+    listen(subject, onTold) {
+      interests.push(nats.subscribe(subject, { callback: onTold }));
     },
     async drain() {
       if (!up) return nats.close();
       // Interest goes first, so that peers take over; answers in hand still need the connection.
-      await Promise.all(interests.map((interest) => interest.drain()));
+      await Promise.all(interests.map(async (interest) => interest.isClosed() || interest.drain()));
       while (inHand.size > 0) await Promise.all(inHand);
       await nats.drain();
     },

@@ -11,6 +11,7 @@ const decision: Decision = {
   reasonCode: 'AllowedByRule',
   policy: 'p',
   rule: 'r',
+  authority: 1,
   policyVersion: '0123456789abcdef',
   digest: 'd1',
   notAfter: 2_000,

@@ -1,11 +1,13 @@
 // What every process of Sluice stands on: broker, ledger, keys, logs, start and drain. It knows no
 // Kubernetes and decides nothing.
+export * from './authority.ts';
 export * from './broker.ts';
 export * from './decisions.ts';
 export * from './env.ts';
 export * from './failpoint.ts';
 export * from './frames.ts';
 export * from './keys.ts';
+export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
 export * from './service.ts';

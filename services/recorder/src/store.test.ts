@@ -45,6 +45,7 @@ const asked = (effect: 'allow' | 'deny', agent = 'demo'): FrameMeta['call'] => (
     rule: 'r',
     reasonCode: effect === 'allow' ? 'AllowedByRule' : 'DeniedByRule',
     reason: '',
+    authority: 1,
     policyVersion: '',
     impersonate: null,
   },

@@ -1,5 +1,13 @@
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
-import { type CallRow, decodeFrame, FrameError, type FrameRow, frameHashHolds, frameHeader } from '@sluice/model';
+import {
+  type CallRow,
+  decodeFrame,
+  type Effect,
+  FrameError,
+  type FrameRow,
+  frameHashHolds,
+  frameHeader,
+} from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
 import { createChdbConnection } from 'chdb/connection';
 import { migrations } from './schema.ts';
@@ -20,7 +28,7 @@ export interface Store {
   /** Calls, newest first. */
   calls(filter: {
     readonly agent?: string;
-    readonly effect?: 'allow' | 'deny';
+    readonly effect?: Effect;
     readonly sinceMs?: number;
     readonly limit: number;
   }): Promise<CallRow[]>;
