@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compile, type PolicyError, type PolicySet } from './compile.ts';
+import type { PolicyFault } from '@sluice/model';
+import { compile } from './compile.ts';
+import type { PolicySet } from './policy.ts';
 
 const issuers = ['https://id.example'];
 const pods = '{ effect: allow, verbs: [get], resources: [pods] }';
@@ -27,7 +29,7 @@ function compiled(...texts: string[]): PolicySet {
   return result.set;
 }
 
-function errorsOf(text: string, known: readonly string[] = issuers): readonly PolicyError[] {
+function errorsOf(text: string, known: readonly string[] = issuers): readonly PolicyFault[] {
   const result = compile([{ name: 'p.yaml', text }], known);
   assert.equal(result.kind, 'errors');
   return result.kind === 'errors' ? result.errors : [];

@@ -1,81 +1,20 @@
 // Policies: from YAML texts to a set that can be evaluated, or to errors with line and column. Pure.
 import { createHash } from 'node:crypto';
-import type { Impersonation } from '@sluice/model';
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
-import { anyOf, type Matcher, type ResourceMatcher, resourceMatcher } from './match.ts';
-
-/** A policy file: its name, for messages, and its text. */
-export interface PolicyFile {
-  readonly name: string;
-  readonly text: string;
-}
-
-/** Every policy that is in force, compiled. */
-export interface PolicySet {
-  /** 16 hex digits: changes with any text. */
-  readonly version: string;
-  /** Sorted by name. */
-  readonly policies: readonly Policy[];
-}
-
-export interface Policy {
-  readonly name: string;
-  readonly subjects: readonly Subject[];
-  readonly connections: Matcher;
-  readonly rules: readonly Rule[];
-  /** Always there when a rule allows. */
-  readonly impersonate: Impersonation | null;
-}
-
-/** Whom a policy is for. Empty `issuer`: the one that is configured. */
-export interface Subject {
-  readonly kind: 'agent' | 'group';
-  readonly name: string;
-  readonly issuer: string;
-}
-
-export type Rule = ResourceRule | NonResourceRule;
-
-interface RuleBase {
-  /** Its name, or `rules[2]`. */
-  readonly name: string;
-  readonly effect: 'allow' | 'deny';
-  readonly verbs: Matcher;
-  /** Empty unless the policy gives one. */
-  readonly reason: string;
-  /** As written, for hints: `get, list on pods, pods/log in shop-*`. */
-  readonly summary: string;
-}
-
-export interface ResourceRule extends RuleBase {
-  readonly kind: 'resource';
-  readonly resources: ResourceMatcher;
-  /** Matches the namespace; a call that has none matches only where this matches everything. */
-  readonly namespaces: Matcher;
-  readonly names: Matcher;
-}
-
-export interface NonResourceRule extends RuleBase {
-  readonly kind: 'nonResource';
-  readonly urls: Matcher;
-}
-
-/** A fault in a policy text. Line and column count from 1. */
-export interface PolicyError {
-  readonly file: string;
-  readonly line: number;
-  readonly column: number;
-  /** Says what is wrong and what would be right. */
-  readonly message: string;
-}
+import type { Effect, PolicyFault, PolicyFile } from '@sluice/model';
+import { isScalar, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
+import { type Condition, checkCondition, FaultyCondition } from './condition.ts';
+import { anyOf, type Matcher, resourceMatcher } from './match.ts';
+import type { Policy, PolicyObligations, PolicySet, Rule, Subject } from './policy.ts';
+import { FormReader } from './reader.ts';
+import { RuleIndex } from './rule-index.ts';
 
 export type Compiled =
   | { readonly kind: 'set'; readonly set: PolicySet }
-  | { readonly kind: 'errors'; readonly errors: readonly PolicyError[] };
+  | { readonly kind: 'errors'; readonly errors: readonly PolicyFault[] };
 
 /** Compiles policy texts. `issuers`: the configured ones; a subject may leave its issuer out while there is one. */
 export function compile(files: readonly PolicyFile[], issuers: readonly string[]): Compiled {
-  const errors: PolicyError[] = [];
+  const errors: PolicyFault[] = [];
   const policies: Policy[] = [];
   const names = new Set<string>();
   for (const file of files) {
@@ -89,7 +28,7 @@ export function compile(files: readonly PolicyFile[], issuers: readonly string[]
       for (const error of document.errors) report(error.pos[0], error.message);
       const { contents } = document;
       if (document.errors.length > 0 || contents === null || (isScalar(contents) && contents.value === null)) continue;
-      const policy = new Reader(report, issuers, names).policy(contents);
+      const policy = new PolicyReader(report, issuers, names).policy(contents);
       if (policy !== null) policies.push(policy);
     }
   }
@@ -104,7 +43,7 @@ export function compile(files: readonly PolicyFile[], issuers: readonly string[]
   policies.sort((a, b) => (a.name < b.name ? -1 : 1));
   const hash = createHash('sha256');
   for (const text of files.map((file) => file.text).sort()) hash.update(`${text.length}:`).update(text);
-  return { kind: 'set', set: { version: hash.digest('hex').slice(0, 16), policies } };
+  return { kind: 'set', set: { version: hash.digest('hex').slice(0, 16), policies, index: new RuleIndex(policies) } };
 }
 
 /** What rules may name: a word that is not in here would never match, and a deny with it would deny nothing. */
@@ -115,202 +54,192 @@ const verbs = {
 const resourceForm = /^(\*|[a-z0-9-]+)(\.[a-z0-9][a-z0-9.-]*)?(\/(\*|[a-z0-9-]+))?$/;
 const urlForm = /^(\*|\/[^*]*\*?)$/;
 
-class Reader {
-  readonly #report: (offset: number, message: string) => void;
+/** What a rule can do; the first is the safe one. */
+const effects = ['deny', 'allow', 'ask'] as const satisfies readonly Effect[];
+
+class PolicyReader {
+  readonly #form: FormReader;
   readonly #issuers: readonly string[];
   /** Names of the policies read so far, by all readers. */
   readonly #names: Set<string>;
-  #failed = false;
 
   constructor(report: (offset: number, message: string) => void, issuers: readonly string[], names: Set<string>) {
-    this.#report = report;
+    this.#form = new FormReader(report);
     this.#issuers = issuers;
     this.#names = names;
   }
 
   policy(node: Node): Policy | null {
-    const top = this.#map(node, ['apiVersion', 'kind', 'metadata', 'spec'], 'a policy');
+    const form = this.#form;
+    const top = form.map(node, ['apiVersion', 'kind', 'metadata', 'spec'], 'a policy');
     if (top === null) return null;
-    this.#constant(top, 'apiVersion', 'sluice.internal/v1alpha1');
-    this.#constant(top, 'kind', 'AccessPolicy');
-    const metadata = this.#member(top, 'metadata', ['name']);
-    const nameNode = metadata === null ? undefined : this.#need(metadata, 'name');
-    const name = this.#text(nameNode);
+    form.constant(top, 'apiVersion', 'sluice.internal/v1alpha1');
+    form.constant(top, 'kind', 'AccessPolicy');
+    const metadata = form.member(top, 'metadata', ['name']);
+    const nameNode = metadata === null ? undefined : form.need(metadata, 'name');
+    const name = form.text(nameNode);
     if (name !== '' && this.#names.has(name))
-      this.#fault(nameNode, `there is a second policy named "${name}"; give each its own metadata.name`);
+      form.fault(nameNode, `there is a second policy named "${name}"; give each its own metadata.name`);
     this.#names.add(name);
-    const spec = this.#member(top, 'spec', ['subjects', 'connections', 'rules', 'obligations']);
+    const spec = form.member(top, 'spec', ['subjects', 'connections', 'otherwise', 'rules', 'obligations']);
     if (spec === null) return null;
-    const subjects = this.#list(this.#need(spec, 'subjects'), (item) => this.#subject(item));
+    const subjects = form.list(form.need(spec, 'subjects'), (item) => this.#subject(item));
     const connections = this.#globs(spec, 'connections');
-    const rules = this.#list(this.#need(spec, 'rules'), (item, index) => this.#rule(item, index));
-    const impersonate = this.#impersonate(spec);
-    if (impersonate === null && rules.some(({ effect }) => effect === 'allow')) {
-      this.#fault(
+    const otherwise = form.word(spec, 'otherwise', ['deny', 'ask']);
+    const rules = form.list(form.need(spec, 'rules'), (item, index) => this.#rule(item, index));
+    const obligations = this.#obligations(spec);
+    if (obligations === null && (otherwise === 'ask' || rules.some(({ effect }) => effect !== 'deny'))) {
+      form.fault(
         spec,
-        'a policy that allows needs obligations.impersonate: { user, groups }, the identity its calls have in the cluster',
+        'a policy that allows or asks needs obligations.impersonate: { user, groups }, the identity its calls have in the cluster',
       );
     }
-    return this.#failed ? null : { name, subjects, connections, rules, impersonate };
+    return form.failed ? null : { name, subjects, connections, otherwise, rules, obligations };
   }
 
   #subject(node: Node): Subject {
+    const form = this.#form;
     if (isScalar(node) && node.value === '*') return { kind: 'agent', name: '*', issuer: '' };
-    const map = this.#map(node, ['agent', 'group', 'issuer'], 'a subject');
+    const map = form.map(node, ['agent', 'group', 'issuer'], 'a subject');
     if (map === null) return { kind: 'agent', name: '', issuer: '' };
     const [agent, group, issuer] = ['agent', 'group', 'issuer'].map((key) => map.get(key, true));
     if ((agent === undefined) === (group === undefined))
-      this.#fault(map, 'a subject is either { agent: NAME } or { group: NAME }');
+      form.fault(map, 'a subject is either { agent: NAME } or { group: NAME }');
     if (issuer === undefined && this.#issuers.length !== 1)
-      this.#fault(map, 'several issuers are configured; say which: { group: NAME, issuer: URL }');
-    if (issuer !== undefined && !this.#issuers.includes(this.#text(issuer))) {
-      this.#fault(issuer, `no such issuer is configured; known: ${this.#issuers.join(', ')}`);
+      form.fault(map, 'several issuers are configured; say which: { group: NAME, issuer: URL }');
+    if (issuer !== undefined && !this.#issuers.includes(form.text(issuer))) {
+      form.fault(issuer, `no such issuer is configured; known: ${this.#issuers.join(', ')}`);
     }
     return {
       kind: agent === undefined ? 'group' : 'agent',
-      name: this.#text(agent ?? group),
-      issuer: issuer === undefined ? '' : this.#text(issuer),
+      name: form.text(agent ?? group),
+      issuer: issuer === undefined ? '' : form.text(issuer),
     };
   }
 
   #rule(node: Node, index: number): Rule {
-    const fields = ['name', 'effect', 'verbs', 'resources', 'namespaces', 'names', 'nonResourceURLs', 'reason'];
-    const map = this.#map(node, fields, 'a rule');
-    const nothing = anyOf([]);
-    if (map === null)
-      return { kind: 'nonResource', name: '', effect: 'deny', verbs: nothing, reason: '', summary: '', urls: nothing };
-    const effect = this.#text(this.#need(map, 'effect'));
-    if (effect !== 'allow' && effect !== 'deny') this.#fault(map.get('effect', true) ?? map, 'effect is allow or deny');
-    const known = verbs[map.has('nonResourceURLs') ? 'nonResource' : 'resource'];
-    const verbsHere = this.#forms(
-      this.#need(map, 'verbs'),
+    const form = this.#form;
+    const fields = ['name', 'effect', 'verbs', 'resources', 'namespaces', 'names', 'nonResourceURLs', 'when', 'reason'];
+    const map = form.map(node, fields, 'a rule');
+    if (map === null) return nothing;
+    const isNonResource = map.has('nonResourceURLs');
+    form.need(map, 'effect');
+    const known = verbs[isNonResource ? 'nonResource' : 'resource'];
+    const verbsHere = form.forms(
+      form.need(map, 'verbs'),
       (verb) => known.some((one) => one === verb),
       `no such verb; known here: ${known.join(', ')}`,
     );
     const base = {
-      name: map.has('name') ? this.#text(map.get('name', true)) : `rules[${index}]`,
-      effect: effect === 'allow' ? 'allow' : 'deny',
-      verbs: anyOf(verbsHere),
-      reason: map.has('reason') ? this.#text(map.get('reason', true)) : '',
-    } as const;
-    if (map.has('nonResourceURLs') === map.has('resources'))
-      this.#fault(map, 'a rule has either resources or nonResourceURLs');
-    if (map.has('nonResourceURLs')) {
-      for (const key of ['namespaces', 'names']) {
-        if (map.has(key)) this.#fault(map.get(key, true) ?? map, `${key} has no meaning beside nonResourceURLs`);
-      }
-      const urls = this.#forms(
-        map.get('nonResourceURLs', true),
-        (url) => urlForm.test(url),
-        'a URL begins with /, and a * may stand only at its end',
-      );
-      return {
-        ...base,
-        kind: 'nonResource',
-        urls: anyOf(urls),
-        summary: `${verbsHere.join(', ')} on ${urls.join(', ')}`,
-      };
+      name: map.has('name') ? form.optionalText(map, 'name') : `rules[${index}]`,
+      effect: form.word(map, 'effect', effects),
+      verbs: verbsHere,
+      reason: form.optionalText(map, 'reason'),
+    };
+    if (isNonResource === map.has('resources')) form.fault(map, 'a rule has either resources or nonResourceURLs');
+    return isNonResource ? this.#nonResourceRule(map, base) : this.#resourceRule(map, base);
+  }
+
+  #nonResourceRule(map: YAMLMap, base: RuleBase): Rule {
+    const form = this.#form;
+    for (const key of ['namespaces', 'names']) {
+      if (map.has(key)) form.fault(map.get(key, true) ?? map, `${key} has no meaning beside nonResourceURLs`);
     }
-    const resources = this.#forms(
+    const urls = form.forms(
+      map.get('nonResourceURLs', true),
+      (url) => urlForm.test(url),
+      'a URL begins with /, and a * may stand only at its end',
+    );
+    const when = this.#when(map, { secrets: false });
+    const summary = `${base.verbs.join(', ')} on ${urls.join(', ')}${conditionOf(when)}`;
+    return { ...base, kind: 'nonResource', urls, when, summary };
+  }
+
+  #resourceRule(map: YAMLMap, base: RuleBase): Rule {
+    const form = this.#form;
+    const resources = form.forms(
       map.get('resources', true),
       (resource) => resourceForm.test(resource),
       'a resource is written resource[.group][/subresource] in lower case; * stands for a whole resource or subresource',
     );
-    const namespaces = this.#texts(map.get('namespaces', true));
-    const names = this.#texts(map.get('names', true));
+    const matchesResource = resourceMatcher(resources);
+    const namespaces = form.texts(map.get('namespaces', true));
+    const names = form.texts(map.get('names', true));
+    const when = this.#when(map, { secrets: matchesResource.matches('', 'secrets', '') });
     const named = names.length === 0 ? '' : ` named ${names.join(', ')}`;
     const place = namespaces.length === 0 ? '' : ` in ${namespaces.join(', ')}`;
     return {
       ...base,
       kind: 'resource',
-      resources: resourceMatcher(resources),
+      resources,
+      matchesResource,
       namespaces: anyOf(map.has('namespaces') ? namespaces : ['*']),
       names: anyOf(map.has('names') ? names : ['*']),
-      summary: `${verbsHere.join(', ')} on ${resources.join(', ')}${named}${place}`,
+      when,
+      summary: `${base.verbs.join(', ')} on ${resources.join(', ')}${named}${place}${conditionOf(when)}`,
     };
   }
 
-  #impersonate(spec: YAMLMap): Impersonation | null {
-    if (!spec.has('obligations')) return null;
-    const obligations = this.#member(spec, 'obligations', ['impersonate']);
-    const map = obligations === null ? null : this.#member(obligations, 'impersonate', ['user', 'groups']);
-    if (map === null) return null;
-    const userNode = this.#need(map, 'user');
-    const user = this.#text(userNode);
-    const groups = this.#list(map.get('groups', true), (item) => {
-      const group = this.#text(item);
-      if (group.startsWith('system:')) this.#fault(item, 'a policy may not impersonate a system: group');
-      return group;
-    });
-    if (user.startsWith('system:')) this.#fault(userNode ?? map, 'a policy may not impersonate a system: user');
-    return { user, groups };
-  }
-
-  /** A mapping with known keys only. */
-  #map(node: unknown, known: readonly string[], what: string): YAMLMap | null {
-    if (!isMap(node)) {
-      this.#fault(node, `${what} is a mapping of ${known.join(', ')}`);
+  #when(map: YAMLMap, about: { readonly secrets: boolean }): Condition | null {
+    const text = this.#form.optionalText(map, 'when');
+    if (text === '') return null;
+    try {
+      return checkCondition(text, about);
+    } catch (error) {
+      if (!(error instanceof FaultyCondition)) throw error;
+      this.#form.fault(map.get('when', true), error.message, error.at);
       return null;
     }
-    for (const { key } of node.items) {
-      const name = isScalar(key) ? String(key.value) : '';
-      if (!known.includes(name))
-        this.#fault(key, `unknown field "${name}" in ${what}; known here: ${known.join(', ')}`);
-    }
-    return node;
   }
 
-  #member(map: YAMLMap, key: string, known: readonly string[]): YAMLMap | null {
-    const node = this.#need(map, key);
-    return node === undefined ? null : this.#map(node, known, key);
-  }
-
-  #need(map: YAMLMap, key: string): Node | undefined {
-    const node = map.get(key, true) as Node | undefined;
-    if (node === undefined) this.#fault(map, `${key} is missing`);
-    return node;
-  }
-
-  #constant(map: YAMLMap, key: string, value: string): void {
-    const node = this.#need(map, key);
-    if (node !== undefined && this.#text(node) !== value) this.#fault(node, `${key} must be ${value}`);
-  }
-
-  #text(node: unknown): string {
-    if (isScalar(node) && typeof node.value === 'string' && node.value !== '') return node.value;
-    // What is missing has been reported where it should stand.
-    if (node !== undefined) this.#fault(node, 'a text is wanted here; put quotes around a number or a YAML word');
-    return '';
-  }
-
-  #list<T>(node: unknown, read: (item: Node, index: number) => T): T[] {
-    if (node === undefined) return [];
-    if (isSeq(node) && node.items.length > 0) return node.items.map((item, index) => read(item as Node, index));
-    this.#fault(node, 'a list with at least one entry is wanted here');
-    return [];
-  }
-
-  #texts(node: unknown): string[] {
-    return this.#list(node, (item) => this.#text(item));
-  }
-
-  /** A list of texts, each in the form that is meant; `message` says which that is. */
-  #forms(node: unknown, fits: (text: string) => boolean, message: string): string[] {
-    return this.#list(node, (item) => {
-      const text = this.#text(item);
-      if (text !== '' && !fits(text)) this.#fault(item, message);
-      return text;
+  #obligations(spec: YAMLMap): PolicyObligations | null {
+    const form = this.#form;
+    if (!spec.has('obligations')) return null;
+    const map = form.member(spec, 'obligations', ['impersonate', 'record', 'deadline']);
+    const impersonate = map === null ? null : form.member(map, 'impersonate', ['user', 'groups']);
+    if (map === null || impersonate === null) return null;
+    const userNode = form.need(impersonate, 'user');
+    const user = form.text(userNode);
+    const groups = form.list(impersonate.get('groups', true), (item) => {
+      const group = form.text(item);
+      if (group.startsWith('system:')) form.fault(item, 'a policy may not impersonate a system: group');
+      return group;
     });
+    if (user.startsWith('system:')) form.fault(userNode ?? impersonate, 'a policy may not impersonate a system: user');
+    if (map.has('record')) form.constant(map, 'record', 'full');
+    const deadline = form.optionalText(map, 'deadline');
+    const [, count = '', unit = ''] = /^([1-9]\d{0,5})([smh])$/.exec(deadline) ?? [];
+    if (deadline !== '' && count === '')
+      form.fault(map.get('deadline', true), 'a deadline is how long a call may run: 30s, 10m or 2h');
+    return {
+      impersonate: { user, groups },
+      isRecordFull: map.has('record'),
+      deadlineMs: count === '' ? null : Number(count) * (unitsMs[unit] ?? 0),
+    };
   }
 
   /** A list of globs; left out, it matches everything. */
   #globs(map: YAMLMap, key: string): Matcher {
-    return anyOf(map.has(key) ? this.#texts(map.get(key, true)) : ['*']);
+    return anyOf(map.has(key) ? this.#form.texts(map.get(key, true)) : ['*']);
   }
+}
 
-  #fault(node: unknown, message: string): void {
-    this.#failed = true;
-    const range = (node as { range?: readonly number[] | null } | undefined)?.range;
-    this.#report(range?.[0] ?? 0, message);
-  }
+type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason'>;
+
+const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** In place of a rule that cannot be read. */
+const nothing: Rule = {
+  kind: 'nonResource',
+  name: '',
+  effect: 'deny',
+  verbs: [],
+  urls: [],
+  when: null,
+  reason: '',
+  summary: '',
+};
+
+function conditionOf(when: Condition | null): string {
+  return when === null ? '' : ` when ${when.text}`;
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import type { Decision, DecisionRequest, RequestAttributes } from '@sluice/model';
 import fc from 'fast-check';
-import { compile, type PolicySet } from './compile.ts';
+import { compile } from './compile.ts';
+import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
+import type { PolicySet } from './policy.ts';
 
 const issuer = 'https://id.example';
 const nowMs = 1_700_000_000_000;
@@ -44,6 +46,8 @@ function request(call: string, agent: Partial<DecisionRequest['agent']> = {}, co
     agent: { name: 'demo', issuer, groups: [], ...agent },
     connection,
     attributes: attributesOf(call),
+    generateName: '',
+    body: 'none',
   };
 }
 
@@ -56,12 +60,20 @@ function attributesOf(call: string): RequestAttributes {
   return { kind: 'resource', verb, apiGroup: group.join('.'), version: 'v1', resource, subresource, namespace, name };
 }
 
-function decide(set: PolicySet, call: string, agent?: Partial<DecisionRequest['agent']>): Decision {
-  return evaluate(set, request(call, agent), nowMs);
+const conditions = new Conditions();
+after(() => conditions.stop());
+
+function judge(set: PolicySet, request: DecisionRequest, body?: unknown): Promise<Decision> {
+  const grounds = { set, authority: 7, nowMs, conditions: conditions.evaluate };
+  return evaluate(grounds, request, body === undefined ? null : Buffer.from(JSON.stringify(body)));
+}
+
+function decide(set: PolicySet, call: string, agent?: Partial<DecisionRequest['agent']>): Promise<Decision> {
+  return judge(set, request(call, agent));
 }
 
 function denial(decision: Decision): Extract<Decision, { effect: 'deny' }> {
-  if (decision.effect === 'allow') assert.fail(`allowed by ${decision.rule}`);
+  if (decision.effect !== 'deny') assert.fail(`not denied: ${decision.rule}`);
   return decision;
 }
 
@@ -125,10 +137,10 @@ const matching = [
 ] as const;
 
 for (const [what, rule, call, matches] of matching) {
-  test(`rules: ${what}: ${call} ${matches ? 'matches' : 'does not match'} { ${rule} }`, () => {
-    const allow = decide(setOf({ rules: [`{ effect: allow, ${rule} }`] }), call);
+  test(`rules: ${what}: ${call} ${matches ? 'matches' : 'does not match'} { ${rule} }`, async () => {
+    const allow = await decide(setOf({ rules: [`{ effect: allow, ${rule} }`] }), call);
     assert.equal(allow.reasonCode, matches ? 'AllowedByRule' : 'NoRuleMatched');
-    const deny = decide(setOf({ rules: [`{ effect: deny, ${rule} }`] }), call);
+    const deny = await decide(setOf({ rules: [`{ effect: deny, ${rule} }`] }), call);
     assert.equal(deny.reasonCode, matches ? 'DeniedByRule' : 'NoRuleMatched');
   });
 }
@@ -150,69 +162,70 @@ const subjects = [
 ] as const;
 
 for (const [what, text, agent, applies] of subjects) {
-  test(`subjects: ${what}`, () => {
+  test(`subjects: ${what}`, async () => {
     assert.equal(
-      decide(setOf({ subjects: text, rules: [get] }), 'get pods a/p', agent).effect,
+      (await decide(setOf({ subjects: text, rules: [get] }), 'get pods a/p', agent)).effect,
       applies ? 'allow' : 'deny',
     );
   });
 }
 
-test('a policy is for the connections it names', () => {
+test('a policy is for the connections it names', async () => {
   const set = setOf({ connections: '["prod-*"]', rules: [get] });
-  assert.equal(evaluate(set, request('get pods a/p', {}, 'prod-1'), nowMs).effect, 'allow');
-  assert.equal(evaluate(set, request('get pods a/p', {}, 'demo'), nowMs).effect, 'deny');
+  assert.equal((await judge(set, request('get pods a/p', {}, 'prod-1'))).effect, 'allow');
+  assert.equal((await judge(set, request('get pods a/p', {}, 'demo'))).effect, 'deny');
 });
 
-test('an allow names its policy, rule and identity, and ends after ten seconds', () => {
+test('an allow names its policy, rule and identity, and ends after ten seconds', async () => {
   const set = setOf({ name: 'readers', rules: [get] });
-  assert.deepEqual(decide(set, 'get pods a/p'), {
+  assert.deepEqual(await decide(set, 'get pods a/p'), {
     effect: 'allow',
     digest: 'd1',
     policy: 'readers',
     rule: 'rules[0]',
     policyVersion: set.version,
+    authority: 7,
     notAfter: nowMs + 10_000,
     reasonCode: 'AllowedByRule',
     obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] } },
   });
 });
 
-test('a deny wins over an allow before it, and over one in another policy', () => {
+test('a deny wins over an allow before it, and over one in another policy', async () => {
   const deny = '{ name: no, effect: deny, verbs: [get], resources: [pods], reason: "Not here." }';
   for (const set of [setOf({ rules: [get, deny] }), setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [deny] })]) {
-    const decision = denial(decide(set, 'get pods a/p'));
+    const decision = denial(await decide(set, 'get pods a/p'));
     assert.deepEqual([decision.reasonCode, decision.rule, decision.reason], ['DeniedByRule', 'no', 'Not here.']);
-    assert.equal(decide(set, 'list pods a/').effect, 'allow');
+    assert.equal((await decide(set, 'list pods a/')).effect, 'allow');
   }
 });
 
-test('a deny of a policy for somebody else does not count', () => {
+test('a deny of a policy for somebody else does not count', async () => {
   const deny = '{ effect: deny, verbs: ["*"], resources: ["*"] }';
   assert.equal(
-    decide(setOf({ rules: [get] }, { subjects: '[{ agent: other }]', rules: [deny] }), 'get pods a/p').effect,
+    (await decide(setOf({ rules: [get] }, { subjects: '[{ agent: other }]', rules: [deny] }), 'get pods a/p')).effect,
     'allow',
   );
 });
 
-test('the first rule that matches is named: policies by name, rules in their order', () => {
+test('the first rule that matches is named: policies by name, rules in their order', async () => {
   const named = (name: string): string => `{ name: ${name}, effect: allow, verbs: [get], resources: [pods] }`;
   const set = setOf({ name: 'z', rules: [named('z1')] }, { name: 'a', rules: [named('a1'), named('a2')] });
-  const { policy, rule } = decide(set, 'get pods a/p');
+  const { policy, rule } = await decide(set, 'get pods a/p');
   assert.deepEqual([policy, rule], ['a', 'a1']);
 });
 
-test('a deny without a reason gets a sentence that names rule and call', () => {
+test('a deny without a reason gets a sentence that names rule and call', async () => {
   const set = setOf({ rules: ['{ name: no, effect: deny, verbs: [delete], resources: [namespaces] }'] });
-  const { reason } = denial(decide(set, 'delete namespaces shop/shop'));
+  const { reason } = denial(await decide(set, 'delete namespaces shop/shop'));
   assert.equal(
     reason,
     'agent "demo" may not delete namespaces "shop": the rule "no" of the policy "policy-0" denies it',
   );
 });
 
-test('what no rule allows is refused in a sentence, with what the agent may do instead', () => {
-  const decision = denial(decide(setOf({ rules: [get] }), 'delete pods shop/web'));
+test('what no rule allows is refused in a sentence, with what the agent may do instead', async () => {
+  const decision = denial(await decide(setOf({ rules: [get] }), 'delete pods shop/web'));
   assert.deepEqual([decision.reasonCode, decision.policy, decision.rule], ['NoRuleMatched', '', '']);
   assert.equal(decision.reason, 'agent "demo" may not delete pods "web" in namespace "shop": no rule allows it');
   assert.equal(decision.hint, 'Allowed here: get, list, watch on pods.');
@@ -228,66 +241,65 @@ const sentences = [
 ] as const;
 
 for (const [call, words] of sentences) {
-  test(`the refusal of "${call}" says: may not ${words}`, () => {
-    const { reason } = denial(
-      decide(setOf({ rules: ['{ effect: allow, verbs: [get], resources: [secrets] }'] }), call),
+  test(`the refusal of "${call}" says: may not ${words}`, async () => {
+    const { reason } = denial(await decide(setOf({ rules: ['{ effect: allow, verbs: [get], resources: [secrets] }'] }), call),
     );
     assert.equal(reason, `agent "demo" may not ${words}: no rule allows it`);
   });
 }
 
-test('the hint names the namespaces where the call would be allowed', () => {
+test('the hint names the namespaces where the call would be allowed', async () => {
   const set = setOf({ rules: ['{ effect: allow, verbs: [delete], resources: [pods], namespaces: ["shop-*"] }'] });
-  assert.equal(denial(decide(set, 'delete pods prod/web')).hint, 'Allowed here: delete on pods in shop-*.');
+  assert.equal(denial(await decide(set, 'delete pods prod/web')).hint, 'Allowed here: delete on pods in shop-*.');
 });
 
-test('the hint names the objects where only some are allowed', () => {
+test('the hint names the objects where only some are allowed', async () => {
   const set = setOf({ rules: ['{ effect: allow, verbs: [get], resources: [secrets], names: [db] }'] });
-  assert.equal(denial(decide(set, 'get secrets shop/root')).hint, 'Allowed here: get on secrets named db.');
+  assert.equal(denial(await decide(set, 'get secrets shop/root')).hint, 'Allowed here: get on secrets named db.');
 });
 
-test('the hint is empty when nothing near is allowed, and tells nothing of policies for others', () => {
+test('the hint is empty when nothing near is allowed, and tells nothing of policies for others', async () => {
   const set = setOf(
     { rules: [get] },
     { subjects: '[{ agent: other }]', rules: ['{ effect: allow, verbs: [get], resources: [secrets] }'] },
   );
-  assert.equal(denial(decide(set, 'get secrets a/s')).hint, '');
+  assert.equal(denial(await decide(set, 'get secrets a/s')).hint, '');
 });
 
-test('an agent that no policy knows gets the same sentence and no hint', () => {
-  const { reason, hint } = denial(decide(setOf({ rules: [get] }), 'get pods a/p', { name: 'stranger' }));
+test('an agent that no policy knows gets the same sentence and no hint', async () => {
+  const { reason, hint } = denial(await decide(setOf({ rules: [get] }), 'get pods a/p', { name: 'stranger' }));
   assert.equal(reason, 'agent "stranger" may not get pods "p" in namespace "a": no rule allows it');
   assert.equal(hint, '');
 });
 
-test('two policies that allow with different identities refuse each other', () => {
+test('two policies that allow with different identities refuse each other', async () => {
   const other = '{ user: "sluice:tier:other" }';
   const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: other, rules: [get] });
-  const decision = denial(decide(set, 'get pods x/p'));
+  const decision = denial(await decide(set, 'get pods x/p'));
   assert.equal(decision.reasonCode, 'ObligationConflict');
   assert.match(decision.reason, /"a" and "b"/);
 });
 
-test('two policies that allow with the same identity agree', () => {
-  assert.equal(decide(setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [get] }), 'get pods x/p').effect, 'allow');
+test('two policies that allow with the same identity agree', async () => {
+  assert.equal((await decide(setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [get] }), 'get pods x/p')).effect, 'allow');
 });
 
-test('a policy with another identity whose rules do not match is no conflict', () => {
+test('a policy with another identity whose rules do not match is no conflict', async () => {
   const other = {
     name: 'b',
     impersonate: '{ user: x }',
     rules: ['{ effect: allow, verbs: [get], resources: [nodes] }'],
   };
-  assert.equal(decide(setOf({ name: 'a', rules: [get] }, other), 'get pods x/p').effect, 'allow');
+  assert.equal((await decide(setOf({ name: 'a', rules: [get] }, other), 'get pods x/p')).effect, 'allow');
 });
 
-test('a deny comes before a conflict', () => {
+test('a deny comes before a conflict', async () => {
   const deny = '{ effect: deny, verbs: [get], resources: [pods] }';
   const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: '{ user: x }', rules: [get, deny] });
-  assert.equal(decide(set, 'get pods x/p').reasonCode, 'DeniedByRule');
+  assert.equal((await decide(set, 'get pods x/p')).reasonCode, 'DeniedByRule');
 });
 
-test('a deny rule added to any set never turns a deny into an allow', () => {
+test('a deny rule added to any set never turns a deny into an allow', async () => {
   const someOf = (...values: string[]): fc.Arbitrary<string> =>
     fc.subarray(values, { minLength: 1 }).map((chosen) => JSON.stringify(chosen));
   const body = fc
@@ -332,8 +344,8 @@ test('a deny rule added to any set never turns a deny into an allow', () => {
           rules.splice(place % (rules.length + 1), 0, `{ effect: deny, ${denied} }`);
           return { ...policy, rules };
         });
-        const before = decide(setOf(...texts), asked, { groups: ['ops'] }).effect;
-        const after = decide(setOf(...widened), asked, { groups: ['ops'] }).effect;
+        const before = (await decide(setOf(...texts), asked, { groups: ['ops'] })).effect;
+        const after = (await decide(setOf(...widened), asked, { groups: ['ops'] })).effect;
         assert.ok(before === 'allow' || after === 'deny');
       },
     ),

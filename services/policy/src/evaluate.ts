@@ -1,79 +1,198 @@
-// The decision on one call: deny before allow before nothing matched. Pure.
-import { type Agent, type Decision, type DecisionRequest, type RequestAttributes, resourceName } from '@sluice/model';
-import type { Policy, PolicySet, Rule, Subject } from './compile.ts';
+// The decision on one call: deny before ask before allow before nothing matched.
+import { derivedAttributes } from '@sluice/kube';
+import {
+  type Agent,
+  type Decision,
+  type DecisionRequest,
+  type Obligations,
+  type RequestAttributes,
+  resourceName,
+} from '@sluice/model';
+import type { ConditionInput, Evaluate, Verdict } from './conditions.ts';
+import type { Policy, PolicySet, Rule } from './policy.ts';
+import type { Entry } from './rule-index.ts';
+
+/** What an evaluation goes by, beside the request. */
+export interface Grounds {
+  readonly set: PolicySet;
+  /** Sequence of the authority the set is from. */
+  readonly authority: number;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  readonly conditions: Evaluate;
+}
 
 /** A decision may be used for this long. */
 const validMs = 10_000;
 /** At most so many rules are named in a hint: it is one sentence. */
 const hintRules = 4;
 
-interface Match {
-  readonly policy: Policy;
-  readonly rule: Rule;
+/** What the rules say of one set of attributes. */
+interface Judgement {
+  readonly attributes: RequestAttributes;
+  readonly effect: Decision['effect'];
+  /** The rule that decided; undefined where none matched. */
+  readonly by: Entry | undefined;
+  /** Rules that let the call through, or that would after an approval. */
+  readonly granting: readonly Entry[];
+  /** The rule needs the body, and it cannot be read. */
+  readonly isOpaque: boolean;
 }
 
-/** Decides. `nowMs`: milliseconds since the epoch. */
-export function evaluate(set: PolicySet, request: DecisionRequest, nowMs: number): Decision {
-  const { agent, attributes, connection } = request;
-  const base = { digest: request.digest, policyVersion: set.version, notAfter: nowMs + validMs };
-  const applicable = set.policies.filter(
-    (policy) => policy.connections.matches(connection) && policy.subjects.some((subject) => isSubject(subject, agent)),
-  );
-  const matches: Match[] = applicable.flatMap((policy) =>
-    policy.rules.filter((rule) => ruleMatches(rule, attributes)).map((rule) => ({ policy, rule })),
-  );
+/**
+ * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
+ * strictest judgement holds. `body`: the masked body as JSON, or `null`.
+ */
+export async function evaluate(grounds: Grounds, request: DecisionRequest, body: Buffer | null): Promise<Decision> {
+  const { set, authority, nowMs } = grounds;
+  const { agent, attributes, connection, digest } = request;
+  const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs };
+  const applicable = set.index.policiesFor(agent).filter((policy) => policy.connections.matches(connection));
+  const judgements: Judgement[] = [];
+  for (const one of judgedAs(request)) judgements.push(await judge(grounds, request, body, one, applicable));
+  const decisive = strictest(judgements);
+  const { by } = decisive;
+  const names = { policy: by?.policy.name ?? '', rule: by?.rule.name ?? '' };
 
-  const denied = matches.find(({ rule }) => rule.effect === 'deny');
-  if (denied !== undefined) {
-    const { policy, rule } = denied;
-    const reason =
-      rule.reason === ''
-        ? `agent "${agent.name}" may not ${what(attributes)}: the rule "${rule.name}" of the policy "${policy.name}" denies it`
-        : rule.reason;
-    const names = { policy: policy.name, rule: rule.name };
-    return { ...base, ...names, effect: 'deny', reasonCode: 'DeniedByRule', reason, hint: '' };
+  if (decisive.effect === 'deny') {
+    const [reasonCode, reason] = denial(decisive, request);
+    const hint = by === undefined ? hintFor(applicable, decisive.attributes) : '';
+    return { ...base, ...names, effect: 'deny', reasonCode, reason, hint };
   }
-
-  const first = matches[0];
-  const impersonate = first?.policy.impersonate ?? null;
-  if (first === undefined || impersonate === null) {
-    const reason = `agent "${agent.name}" may not ${what(attributes)}: no rule allows it`;
-    const nothing = { policy: '', rule: '' };
-    return {
-      ...base,
-      ...nothing,
-      effect: 'deny',
-      reasonCode: 'NoRuleMatched',
-      reason,
-      hint: hintFor(applicable, attributes),
-    };
-  }
-  const names = { policy: first.policy.name, rule: first.rule.name };
-  const wanted = JSON.stringify(impersonate);
-  const other = matches.find(({ policy }) => policy !== first.policy && JSON.stringify(policy.impersonate) !== wanted);
-  if (other !== undefined) {
-    const reason = `the policies "${first.policy.name}" and "${other.policy.name}" demand different identities for this call`;
+  const granting = judgements.flatMap((judgement) =>
+    judgement.granting.length > 0 ? judgement.granting.map(({ policy }) => policy) : asking(applicable),
+  );
+  const merged = mergeObligations(granting, nowMs);
+  if (merged.kind === 'conflict') {
+    const reason = `the policies "${merged.one}" and "${merged.other}" demand different identities for this call`;
     return { ...base, ...names, effect: 'deny', reasonCode: 'ObligationConflict', reason, hint: '' };
   }
-  return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: { impersonate } };
+  if (decisive.effect === 'allow')
+    return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: merged.obligations };
+  const reason =
+    by?.rule.reason || `${whatFor(request, decisive.attributes, 'needs the approval of a reviewer to')}: ${source(by)}`;
+  const policy = names.policy || (asking(applicable)[0]?.name ?? '');
+  const hint = hintFor(applicable, attributes);
+  return {
+    ...base,
+    ...names,
+    policy,
+    effect: 'ask',
+    reasonCode: 'ApprovalRequired',
+    reason,
+    hint,
+    obligations: merged.obligations,
+  };
 }
 
-function isSubject(subject: Subject, agent: Agent): boolean {
-  if (subject.issuer !== '' && subject.issuer !== agent.issuer) return false;
-  if (subject.name === '*') return true;
-  return subject.kind === 'agent' ? subject.name === agent.name : agent.groups.includes(subject.name);
+/** The rules that are examined for a call: those of its attributes and of all it is judged as. */
+export function examined(set: PolicySet, request: DecisionRequest): readonly Entry[] {
+  return judgedAs(request).flatMap((attributes) => set.index.rulesFor(request.agent, attributes));
 }
 
-function ruleMatches(rule: Rule, attributes: RequestAttributes): boolean {
-  if (!rule.verbs.matches(attributes.verb)) return false;
-  if (attributes.kind === 'nonResource') return rule.kind === 'nonResource' && rule.urls.matches(attributes.path);
-  if (rule.kind !== 'resource') return false;
-  const { apiGroup, resource, subresource, name } = attributes;
-  if (!rule.resources.matches(apiGroup, resource, subresource)) return false;
+function judgedAs({ attributes, body }: DecisionRequest): readonly RequestAttributes[] {
+  if (attributes.kind === 'nonResource') return [attributes];
+  return [attributes, ...derivedAttributes(attributes, body === 'apply' ? 'apply' : 'other')];
+}
+
+async function judge(
+  grounds: Grounds,
+  request: DecisionRequest,
+  body: Buffer | null,
+  attributes: RequestAttributes,
+  applicable: readonly Policy[],
+): Promise<Judgement> {
+  const candidates = grounds.set.index
+    .rulesFor(request.agent, attributes)
+    .filter(({ policy, rule }) => policy.connections.matches(request.connection) && fits(rule, attributes, request));
+  const isBlind = ({ rule }: Entry): boolean => request.body === 'opaque' && rule.when?.readsBody === true;
+  const conditional = candidates.filter((entry) => entry.rule.when !== null && !isBlind(entry));
+  const verdicts = new Map<Entry, Verdict>();
+  if (conditional.length > 0) {
+    const texts = conditional.map(({ rule }) => rule.when?.text ?? '');
+    const answers = await grounds.conditions(texts, conditionInput(request, attributes, body, grounds.nowMs));
+    for (const [i, entry] of conditional.entries()) verdicts.set(entry, answers[i] ?? 'error');
+  }
+  const holds = (entry: Entry): boolean => {
+    if (entry.rule.when === null) return true;
+    const verdict = verdicts.get(entry) ?? 'error';
+    return verdict === 'yes' || (verdict === 'error' && entry.rule.effect === 'deny');
+  };
+  const matches = candidates.filter(holds);
+  const denying = matches.find(({ rule }) => rule.effect === 'deny');
+  const granting = matches.filter(({ rule }) => rule.effect !== 'deny');
+  const blind = candidates.find((entry) => isBlind(entry) && (entry.rule.effect !== 'allow' || granting.length === 0));
+  const found = { attributes, granting, isOpaque: false };
+  if (denying !== undefined && !isBlind(denying)) return { ...found, effect: 'deny', by: denying };
+  if (blind !== undefined) return { ...found, effect: 'deny', by: blind, isOpaque: true };
+  const asks = granting.find(({ rule }) => rule.effect === 'ask');
+  if (asks !== undefined) return { ...found, effect: 'ask', by: asks };
+  if (granting.length > 0) return { ...found, effect: 'allow', by: granting[0] };
+  return { ...found, effect: asking(applicable).length > 0 ? 'ask' : 'deny', by: undefined };
+}
+
+/** The index has looked at subjects, verb and resource; the rest is looked at here. */
+function fits(rule: Rule, attributes: RequestAttributes, { generateName, body }: DecisionRequest): boolean {
+  if (attributes.kind === 'nonResource' || rule.kind === 'nonResource') return true;
+  const { apiGroup, resource, name } = attributes;
   // Namespaces are cluster-scoped objects, although Kubernetes puts their name where the namespace stands.
   const namespace = resource === 'namespaces' && apiGroup === '' ? '' : attributes.namespace;
   if (!rule.namespaces.everything && (namespace === '' || !rule.namespaces.matches(namespace))) return false;
-  return rule.names.everything || (name !== '' && rule.names.matches(name));
+  if (rule.names.everything) return true;
+  if (name !== '') return rule.names.matches(name);
+  // The server appends what nobody knows yet: only a glob that ends with a star covers it.
+  if (generateName !== '') return rule.names.matches(`${generateName}\u0000`);
+  // A create whose name cannot be read could be of any name.
+  return body === 'opaque' && attributes.verb === 'create' && rule.effect === 'deny';
+}
+
+function strictest(judgements: readonly Judgement[]): Judgement {
+  const denied = judgements.find(({ effect }) => effect === 'deny');
+  return denied ?? judgements.find(({ effect }) => effect === 'ask') ?? (judgements[0] as Judgement);
+}
+
+/** The policies that ask a reviewer about what matches no rule. */
+function asking(applicable: readonly Policy[]): Policy[] {
+  return applicable.filter(({ otherwise }) => otherwise === 'ask');
+}
+
+type Merged =
+  | { readonly kind: 'obligations'; readonly obligations: Obligations }
+  | { readonly kind: 'conflict'; readonly one: string; readonly other: string };
+
+/** The fullest record and the earliest deadline win; two identities cannot be reconciled. */
+function mergeObligations(policies: readonly Policy[], nowMs: number): Merged {
+  const [first] = policies;
+  const impersonate = first?.obligations?.impersonate;
+  // The compiler holds that a policy that lets a call through has obligations.
+  if (first === undefined || impersonate === undefined) throw new TypeError('a grant without obligations');
+  const identity = JSON.stringify(impersonate);
+  const other = policies.find(({ obligations }) => JSON.stringify(obligations?.impersonate) !== identity);
+  if (other !== undefined) return { kind: 'conflict', one: first.name, other: other.name };
+  const deadlines = policies.flatMap(({ obligations }) => obligations?.deadlineMs ?? []);
+  const record = policies.some(({ obligations }) => obligations?.isRecordFull) ? { record: 'full' as const } : {};
+  const deadline = deadlines.length === 0 ? {} : { deadline: nowMs + Math.min(...deadlines) };
+  return { kind: 'obligations', obligations: { impersonate, ...record, ...deadline } };
+}
+
+function denial({ by, attributes, isOpaque }: Judgement, request: DecisionRequest) {
+  const sentence = whatFor(request, attributes, 'may not');
+  if (isOpaque) {
+    const reason = `${sentence}: ${source(by)} depends on the request body, which Sluice cannot read in this encoding`;
+    return ['BodyOpaque', reason] as const;
+  }
+  if (by === undefined) return ['NoRuleMatched', `${sentence}: no rule allows it`] as const;
+  return ['DeniedByRule', by.rule.reason || `${sentence}: ${source(by)} denies it`] as const;
+}
+
+function source(by: Entry | undefined): string {
+  return by === undefined ? 'no rule allows it' : `the rule "${by.rule.name}" of the policy "${by.policy.name}"`;
+}
+
+/** `agent "demo" may not delete pods "web" in namespace "shop"`; and what the call is, where that is not the same. */
+function whatFor({ agent, attributes: asked }: DecisionRequest, attributes: RequestAttributes, may: string): string {
+  const derived = attributes === asked ? '' : `, which ${what(asked)} amounts to as well`;
+  return `agent "${agent.name}" ${may} ${what(attributes)}${derived}`;
 }
 
 /** `delete namespaces "shop"`, `list pods in namespace "shop"`, `get /metrics`. */
@@ -93,11 +212,23 @@ function hintFor(applicable: readonly Policy[], attributes: RequestAttributes): 
       rule.kind === attributes.kind &&
       (attributes.kind === 'nonResource' ||
         (rule.kind === 'resource' &&
-          rule.resources.matches(attributes.apiGroup, attributes.resource, attributes.subresource))),
+          rule.matchesResource.matches(attributes.apiGroup, attributes.resource, attributes.subresource))),
   );
   if (near.length === 0) return '';
   return `Allowed here: ${near
     .slice(0, hintRules)
     .map(({ summary }) => summary)
     .join('; ')}.`;
+}
+
+function conditionInput(
+  request: DecisionRequest,
+  attributes: RequestAttributes,
+  body: Buffer | null,
+  nowMs: number,
+): ConditionInput {
+  const { agent, connection, generateName }: { agent: Agent; connection: string; generateName: string } = request;
+  const empty = { apiGroup: '', version: '', resource: '', subresource: '', namespace: '', name: '', path: '' };
+  const { kind: _, ...known } = attributes;
+  return { request: { ...empty, ...known, generateName, connection }, agent, body, nowMs };
 }

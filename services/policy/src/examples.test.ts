@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Decision, RequestAttributes } from '@sluice/model';
-import { compile, type PolicySet } from './compile.ts';
+import { compile } from './compile.ts';
+import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
+import type { PolicySet } from './policy.ts';
 
 const issuer = 'sluice';
 const directory = new URL('../../../deploy/examples/policies/', import.meta.url);

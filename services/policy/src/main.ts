@@ -1,53 +1,101 @@
 // The policy worker: answers what ingress asks, from policies compiled once. It holds no state of a call.
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type DecisionRequest, queueGroups, subjects } from '@sluice/model';
-import { ConfigError, type Env, loadKey, openBroker, required, runService, signDecision } from '@sluice/runtime';
-import { compile, type PolicyFile, type PolicySet } from './compile.ts';
+import { randomUUID } from 'node:crypto';
+import {
+  authority,
+  type CompileAnswer,
+  decodeDecisionRequest,
+  type PolicyFiles,
+  queueGroups,
+  subjects,
+} from '@sluice/model';
+import {
+  loadKey,
+  type Membership,
+  openAuthorityStore,
+  openBroker,
+  openLease,
+  required,
+  runService,
+  signDecision,
+} from '@sluice/runtime';
+import { compile } from './compile.ts';
+import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
+import type { PolicySet } from './policy.ts';
 
-/** Compiles the policies in `SLUICE_POLICIES`. Throws `ConfigError` with one fault per line. */
-function loadPolicies(env: Env): PolicySet {
-  const compiled = compile(readPolicies(required(env, 'SLUICE_POLICIES')), required(env, 'SLUICE_ISSUERS').split(','));
-  if (compiled.kind === 'set') return compiled.set;
-  const faults = compiled.errors.map(({ file, line, column, message }) => `${file}:${line}:${column}: ${message}`);
-  throw new ConfigError(faults.join('\n'));
-}
+runService('policy', process.env, async ({ env, log }) => {
+  const issuers = required(env, 'SLUICE_ISSUERS').split(',');
+  const key = loadKey(env, 'decisions');
+  const [broker, control] = await Promise.all([
+    openBroker(env, 'policy decisions', log),
+    openBroker(env, 'policy control', log),
+  ]);
+  const store = await openAuthorityStore(control);
+  const conditions = new Conditions();
+  let inForce: { readonly set: PolicySet; readonly authority: number } | undefined;
+  let version = '';
+  let membership: Membership | undefined;
 
-function readPolicies(dir: string): PolicyFile[] {
-  let names: string[];
-  try {
-    names = readdirSync(dir).filter((name) => /\.ya?ml$/.test(name));
-  } catch {
-    throw new ConfigError(`cannot read the directory of policies ${dir}; name another with --policies`);
-  }
-  if (names.length === 0) throw new ConfigError(`no policy (*.yaml) in ${dir}; name another directory with --policies`);
-  return names.sort().map((name) => ({ name: join(dir, name), text: readFileSync(join(dir, name), 'utf8') }));
-}
-
-/** Says what is wrong with the policies, or prints the identities they give as JSON, and ends. */
-function checkOnly(env: Env): void {
-  try {
-    const { policies } = loadPolicies(env);
-    const tiers = policies.flatMap(({ impersonate }) => (impersonate === null ? [] : [impersonate]));
-    process.stdout.write(JSON.stringify([...new Map(tiers.map((tier) => [JSON.stringify(tier), tier])).values()]));
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
-  }
-}
-
-if (process.env['SLUICE_CHECK_ONLY'] === '1') checkOnly(process.env);
-else {
-  runService('policy', process.env, async ({ env, log }) => {
-    const set = loadPolicies(env);
-    const key = loadKey(env, 'decisions');
-    const broker = await openBroker(env, 'policy', log);
-    broker.respond(subjects.decide, queueGroups.policy, (payload) => {
-      const request = JSON.parse(Buffer.from(payload).toString()) as DecisionRequest;
-      return signDecision(key, evaluate(set, request, Date.now()));
+  const join = (): void => {
+    membership ??= broker.respond(subjects.decide, queueGroups.policy, async (payload) => {
+      const { request, body } = decodeDecisionRequest(Buffer.from(payload));
+      if (inForce === undefined) return null;
+      const grounds = { ...inForce, nowMs: Date.now(), conditions: conditions.evaluate };
+      const readable = request.body === 'json' || request.body === 'apply' ? body : null;
+      return signDecision(key, await evaluate(grounds, request, readable));
     });
-    return { facts: { policies: set.policies.length, version: set.version }, drain: () => broker.drain() };
+  };
+  /** Answers no asks until there is a set again that compiles. */
+  const leave = async (): Promise<void> => {
+    const left = membership;
+    membership = undefined;
+    inForce = undefined;
+    await left?.leave();
+  };
+  const advance = async (seq: number): Promise<void> => {
+    const policies = await store.last(authority.policies);
+    if (policies === null) return leave();
+    const { files } = JSON.parse(Buffer.from(policies.payload).toString()) as PolicyFiles;
+    const compiled = compile(files, issuers);
+    if (compiled.kind === 'errors') {
+      log.error({ authority: seq, first: compiled.errors[0] }, 'the policies in force do not compile here: leaving');
+      return leave();
+    }
+    if (version !== compiled.set.version) log.info({ authority: seq, version: compiled.set.version }, 'policies');
+    version = compiled.set.version;
+    inForce = { set: compiled.set, authority: seq };
+    join();
+  };
+
+  control.respond(subjects.compile, queueGroups.policy, (payload) => {
+    const { files } = JSON.parse(Buffer.from(payload).toString()) as PolicyFiles;
+    const compiled = compile(files, issuers);
+    const answer: CompileAnswer =
+      compiled.kind === 'errors'
+        ? { kind: 'faults', faults: compiled.errors }
+        : {
+            kind: 'compiled',
+            version: compiled.set.version,
+            policies: compiled.set.policies.length,
+            rules: compiled.set.policies.reduce((sum, { rules }) => sum + rules.length, 0),
+          };
+    return Buffer.from(JSON.stringify(answer));
   });
-}
+  const lease = await openLease({
+    broker: control,
+    role: 'policy',
+    instance: randomUUID(),
+    log,
+    onAdvance: advance,
+    // Ingress holds a lease of its own, and refuses what is older than it knows.
+    onLost: () => undefined,
+  });
+  return {
+    async drain() {
+      lease.close();
+      await broker.drain();
+      await conditions.stop();
+      await control.drain();
+    },
+  };
+});

@@ -3,13 +3,19 @@ export interface Matcher {
   matches(text: string): boolean;
   /** Whether one of the globs is `*` alone. */
   readonly everything: boolean;
+  /** All it matches, where no glob has a `*`; `null` otherwise. */
+  readonly exact: readonly string[] | null;
 }
 
 export function anyOf(globs: readonly string[]): Matcher {
-  if (globs.includes('*')) return { everything: true, matches: () => true };
+  if (globs.includes('*')) return { everything: true, exact: null, matches: () => true };
   const exact = new Set(globs.filter((glob) => !glob.includes('*')));
   const patterns = globs.filter((glob) => glob.includes('*')).map((glob) => glob.split('*'));
-  return { everything: false, matches: (text) => exact.has(text) || patterns.some((parts) => inOrder(parts, text)) };
+  return {
+    everything: false,
+    exact: patterns.length === 0 ? [...exact] : null,
+    matches: (text) => exact.has(text) || patterns.some((parts) => inOrder(parts, text)),
+  };
 }
 
 /**

@@ -1,0 +1,69 @@
+// What policies are once they are compiled. Types only.
+import type { Effect, Impersonation } from '@sluice/model';
+import type { Condition } from './condition.ts';
+import type { Matcher, ResourceMatcher } from './match.ts';
+import type { RuleIndex } from './rule-index.ts';
+
+/** Every policy that is in force, compiled. */
+export interface PolicySet {
+  /** 16 hex digits: changes with any text. */
+  readonly version: string;
+  /** Sorted by name. */
+  readonly policies: readonly Policy[];
+  readonly index: RuleIndex;
+}
+
+export interface Policy {
+  readonly name: string;
+  readonly subjects: readonly Subject[];
+  readonly connections: Matcher;
+  /** What a call is that matches none of the rules. */
+  readonly otherwise: 'ask' | 'deny';
+  readonly rules: readonly Rule[];
+  /** Always there when the policy can let a call through. */
+  readonly obligations: PolicyObligations | null;
+}
+
+export interface PolicyObligations {
+  readonly impersonate: Impersonation;
+  readonly isRecordFull: boolean;
+  /** How long a call may run; `null`: as long as it likes. */
+  readonly deadlineMs: number | null;
+}
+
+/** Whom a policy is for. Empty `issuer`: the one that is configured. */
+export interface Subject {
+  readonly kind: 'agent' | 'group';
+  readonly name: string;
+  readonly issuer: string;
+}
+
+export type Rule = ResourceRule | NonResourceRule;
+
+interface RuleBase {
+  /** Its name, or `rules[2]`. */
+  readonly name: string;
+  readonly effect: Effect;
+  readonly verbs: readonly string[];
+  readonly when: Condition | null;
+  /** Empty unless the policy gives one. */
+  readonly reason: string;
+  /** As written, for hints: `get, list on pods, pods/log in shop-*`. */
+  readonly summary: string;
+}
+
+export interface ResourceRule extends RuleBase {
+  readonly kind: 'resource';
+  /** As written. */
+  readonly resources: readonly string[];
+  readonly matchesResource: ResourceMatcher;
+  /** Matches the namespace; a call that has none matches only where this matches everything. */
+  readonly namespaces: Matcher;
+  readonly names: Matcher;
+}
+
+export interface NonResourceRule extends RuleBase {
+  readonly kind: 'nonResource';
+  /** As written. */
+  readonly urls: readonly string[];
+}

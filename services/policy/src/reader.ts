@@ -1,0 +1,97 @@
+import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
+
+/** Reads a YAML tree as a form with known fields, and says of every fault where it stands. */
+export class FormReader {
+  readonly #report: (offset: number, message: string) => void;
+  #failed = false;
+
+  /** `report` takes the fault's offset in the text. */
+  constructor(report: (offset: number, message: string) => void) {
+    this.#report = report;
+  }
+
+  /** Whether anything was at fault so far. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** A mapping with known keys only. */
+  map(node: unknown, known: readonly string[], what: string): YAMLMap | null {
+    if (!isMap(node)) {
+      this.fault(node, `${what} is a mapping of ${known.join(', ')}`);
+      return null;
+    }
+    for (const { key } of node.items) {
+      const name = isScalar(key) ? String(key.value) : '';
+      if (!known.includes(name)) this.fault(key, `unknown field "${name}" in ${what}; known here: ${known.join(', ')}`);
+    }
+    return node;
+  }
+
+  member(map: YAMLMap, key: string, known: readonly string[]): YAMLMap | null {
+    const node = this.need(map, key);
+    return node === undefined ? null : this.map(node, known, key);
+  }
+
+  need(map: YAMLMap, key: string): Node | undefined {
+    const node = map.get(key, true) as Node | undefined;
+    if (node === undefined) this.fault(map, `${key} is missing`);
+    return node;
+  }
+
+  constant(map: YAMLMap, key: string, value: string): void {
+    const node = this.need(map, key);
+    if (node !== undefined && this.text(node) !== value) this.fault(node, `${key} must be ${value}`);
+  }
+
+  /** One of a few words; the first of them where the field is missing or wrong. */
+  word<T extends string>(map: YAMLMap, key: string, words: readonly [T, ...T[]]): T {
+    const node = map.get(key, true);
+    const text = node === undefined ? words[0] : this.text(node);
+    const found = words.find((word) => word === text);
+    if (found === undefined) this.fault(node, `${key} is ${words.join(' or ')}`);
+    return found ?? words[0];
+  }
+
+  text(node: unknown): string {
+    if (isScalar(node) && typeof node.value === 'string' && node.value !== '') return node.value;
+    // What is missing has been reported where it should stand.
+    if (node !== undefined) this.fault(node, 'a text is wanted here; put quotes around a number or a YAML word');
+    return '';
+  }
+
+  /** The text of a field; empty where it is left out. */
+  optionalText(map: YAMLMap, key: string): string {
+    return map.has(key) ? this.text(map.get(key, true)) : '';
+  }
+
+  list<T>(node: unknown, read: (item: Node, index: number) => T): T[] {
+    if (node === undefined) return [];
+    if (isSeq(node) && node.items.length > 0) return node.items.map((item, index) => read(item as Node, index));
+    this.fault(node, 'a list with at least one entry is wanted here');
+    return [];
+  }
+
+  texts(node: unknown): string[] {
+    return this.list(node, (item) => this.text(item));
+  }
+
+  /** A list of texts, each in the form that is meant; `message` says which that is. */
+  forms(node: unknown, fits: (text: string) => boolean, message: string): string[] {
+    return this.list(node, (item) => {
+      const text = this.text(item);
+      if (text !== '' && !fits(text)) this.fault(item, message);
+      return text;
+    });
+  }
+
+  /** `within`: of a plain or quoted text, the character that is at fault. */
+  fault(node: unknown, message: string, within = 0): void {
+    this.#failed = true;
+    const { range, type } = (node ?? {}) as { readonly range?: readonly number[] | null; readonly type?: string };
+    const quote = type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE' ? 1 : 0;
+    // In a block the offsets of text and value are not the same: its first line is near enough.
+    const offset = type === 'PLAIN' || quote === 1 ? within + quote : 0;
+    this.#report((range?.[0] ?? 0) + offset, message);
+  }
+}
