@@ -1,8 +1,10 @@
 // What Kubernetes says on the wire: targets, request attributes, Status, Accept, JSON framing. Pure; no I/O, no policy.
 export * from './accept.ts';
+export * from './body-error.ts';
 export * from './derived.ts';
 export * from './impersonation.ts';
 export * from './json.ts';
+export * from './object-name.ts';
 export * from './request-info.ts';
 export * from './split.ts';
 export * from './status.ts';

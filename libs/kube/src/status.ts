@@ -30,7 +30,7 @@ export function refusalStatus(refused: Refused): { code: number; headers: Record
         ...cause('SluicePolicy', refused.policy),
         ...cause('SluiceRule', refused.rule),
         ...cause('SluiceCall', refused.call),
-        ...cause('SluiceAskable', 'no'),
+        ...cause('SluiceAskable', refused.reasonCode === 'ApprovalRequired' ? 'yes' : 'no'),
         ...cause('SluiceHint', refused.hint),
       ],
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),

@@ -1,10 +1,10 @@
 import type { KeyObject } from 'node:crypto';
-import { type Decision, type DecisionRequest, subjects } from '@sluice/model';
-import { type Broker, BrokerError, type Logger, openDecision } from '@sluice/runtime';
+import { type Decision, type DecisionRequest, encodeDecisionRequest, subjects } from '@sluice/model';
+import { type Broker, BrokerError, type Lease, type Logger, openDecision } from '@sluice/runtime';
 import { Refusal } from './refusal.ts';
 
 /** Asks for a decision. Throws `Refusal` when none comes that can be trusted. */
-export type Ask = (request: DecisionRequest) => Promise<Decision>;
+export type Ask = (request: DecisionRequest, maskedBody: Uint8Array) => Promise<Decision>;
 
 const deadlineMs = 2_000;
 /** No answer after this: the same bytes are asked once more, and the first answer counts. */
@@ -14,13 +14,15 @@ const secondAskShare = 0.05;
 /** Below this many asks a second a share says nothing. */
 const secondAskFloor = 20;
 
-/** Keys of obligations this build fulfils; a decision with another is refused. */
-const fulfilled: ReadonlySet<string> = new Set(['impersonate']);
+/** After a decision by policies that are no longer in force: a worker needs this long to hear of a change. */
+const staleMs = 20;
 
-export function createAsk(broker: Broker, key: KeyObject, log: Logger): Ask {
+/** Keys of obligations this build fulfils; a decision with another is refused. */
+const fulfilled: ReadonlySet<string> = new Set(['impersonate', 'record', 'deadline']);
+
+export function createAsk(broker: Broker, key: KeyObject, authority: Pick<Lease, 'seen' | 'hear'>, log: Logger): Ask {
   const budget = createBudget();
-  return async (request) => {
-    const payload = Buffer.from(JSON.stringify(request));
+  const askOnce = async (request: DecisionRequest, payload: Uint8Array): Promise<Decision> => {
     const once = (): Promise<Uint8Array> => broker.request(subjects.decide, payload, deadlineMs);
     budget.asked();
     let reply: Uint8Array;
@@ -35,7 +37,7 @@ export function createAsk(broker: Broker, key: KeyObject, log: Logger): Ask {
       log.error({ call: request.call }, 'a decision came that cannot be trusted');
       throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: the decision cannot be trusted');
     }
-    if (decision.effect === 'allow' && !Object.keys(decision.obligations).every((name) => fulfilled.has(name))) {
+    if (decision.effect !== 'deny' && !Object.keys(decision.obligations).every((name) => fulfilled.has(name))) {
       log.error(
         { call: request.call, policy: decision.policy },
         'a decision has an obligation this build does not know',
@@ -43,6 +45,17 @@ export function createAsk(broker: Broker, key: KeyObject, log: Logger): Ask {
       throw new Refusal('PolicyUnavailable', 'Sluice cannot fulfil what the policy demands for this call');
     }
     return decision;
+  };
+  return async (request, maskedBody) => {
+    const payload = encodeDecisionRequest(request, maskedBody);
+    for (const giveUpMs = performance.now() + deadlineMs; ; ) {
+      const decision = await askOnce(request, payload);
+      authority.hear(decision.authority);
+      if (decision.authority >= authority.seen()) return decision;
+      if (performance.now() > giveUpMs)
+        throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: no policy worker is up to date');
+      await new Promise((resolve) => setTimeout(resolve, staleMs));
+    }
   };
 }
 

@@ -1,7 +1,17 @@
 import { createHmac, type KeyObject, randomUUIDv7 } from 'node:crypto';
-import { type Agent, type BodyNote, type Decision, type FrameMeta, maxValueBytes } from '@sluice/model';
+import { objectName } from '@sluice/kube';
+import {
+  type Agent,
+  type BodyNote,
+  type Decision,
+  type DecisionRequest,
+  type FrameMeta,
+  maxValueBytes,
+  type RequestAttributes,
+} from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
 import type { Raw } from '@sluice/runtime/raw';
+import type { Body } from './body.ts';
 import { type MaskClient, MaskError } from './mask-client.ts';
 import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
@@ -27,7 +37,9 @@ export class Call {
   readonly #agent: Agent;
   #digest = '';
   #decision: Decision | undefined;
-  #body: BodyNote | null = null;
+  #attributes: RequestAttributes;
+  #body: Body | null = null;
+  #note: BodyNote | null = null;
   #maskedBody: Buffer = Buffer.alloc(0);
   /** Whether the write-ahead was acknowledged: the cluster may have seen something of the call. */
   #ahead = false;
@@ -36,6 +48,7 @@ export class Call {
     this.#parts = parts;
     this.#request = request;
     this.#canonical = canonical;
+    this.#attributes = canonical.attributes;
     this.#agent = agent;
     const day = new Date().toISOString().slice(0, 10);
     const session = this.#hmac(JSON.stringify([agent.issuer, agent.name, day])).slice(0, 32);
@@ -62,28 +75,57 @@ export class Call {
     this.#digest = hmac.update(body).digest('hex');
     if (body.length === 0) return;
     const contentType = header(this.#request, 'content-type') || 'application/json';
-    this.#body = { bytes: body.length, contentType, recorded: 'digest', hmac: this.#hmac(body) };
+    this.#note = { bytes: body.length, contentType, recorded: 'digest', hmac: this.#hmac(body) };
   }
 
-  /** Has a JSON body masked for the record. Any other stays a digest. Throws `Refusal`. */
-  async maskBody(body: Raw, maskClient: MaskClient): Promise<void> {
-    if (this.#body === null || body.length === 0) return;
-    const form = jsonForms[this.#body.contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''];
-    // YAML may stand in an apply patch; kubectl sends JSON there.
-    if (form === undefined || !looksLikeJson(body)) return;
+  /**
+   * The body, read. It is masked for policy and record; one that cannot be read stays a digest. Throws `Refusal`.
+   */
+  async read(body: Body, maskClient: MaskClient): Promise<void> {
+    this.#body = body;
+    if (body.kind === 'none' || this.#note === null) return;
+    if (body.kind === 'opaque') {
+      this.#note = { ...this.#note, ...(body.why === undefined ? {} : { opaque: body.why }) };
+      return;
+    }
+    const form = body.kind === 'json-patch' ? 'json-patch' : 'object';
     try {
-      const [masked = Buffer.alloc(0)] = await maskClient(this.#agent, this.#canonical.attributes, form, [body]);
+      const [masked = Buffer.alloc(0)] = await maskClient(this.#agent, this.#canonical.attributes, form, [body.bytes]);
       // Masks are longer than short values: what no longer fits a frame could never be acknowledged.
       if (masked.length > maxValueBytes)
         throw new Refusal('BodyTooLarge', 'the request body is too large once it is masked');
       this.#maskedBody = masked;
-      const { contentType } = this.#body;
-      this.#body = { bytes: this.#maskedBody.length, contentType, recorded: 'masked' };
+      const { contentType } = this.#note;
+      this.#note = { bytes: this.#maskedBody.length, contentType, recorded: 'masked' };
     } catch (error) {
       if (!(error instanceof MaskError)) throw error;
       if (error.code === 'unreadable') throw new Refusal('BodyNotReadable', 'the request body is not JSON');
       throw new Refusal('MaskingUnavailable', 'Sluice cannot mask the request for the record now, so it was not made');
     }
+  }
+
+  /** What is asked about the call, and the masked body that goes with it. Throws `Refusal`. */
+  question(): { readonly request: DecisionRequest; readonly body: Buffer } {
+    const { kind = 'none', bytes } = this.#body ?? {};
+    let { attributes } = this.#canonical;
+    let generateName = '';
+    if (attributes.kind === 'resource' && attributes.verb === 'create' && kind === 'json' && bytes !== undefined) {
+      const named = objectName(bytes);
+      generateName = named.name === '' ? named.generateName : '';
+      // A POST has no name in its target, except for subresources.
+      if (attributes.name === '') attributes = { ...attributes, name: named.name };
+    }
+    this.#attributes = attributes;
+    const request = {
+      call: this.record.id,
+      digest: this.#digest,
+      agent: this.#agent,
+      connection: this.#parts.connection,
+      attributes,
+      generateName,
+      body: kind === 'json-patch' ? 'json' : kind,
+    } as const;
+    return { request, body: this.#maskedBody };
   }
 
   decided(decision: Decision): void {
@@ -98,9 +140,10 @@ export class Call {
 
   /** A refusal, recorded before it is answered. Throws `Refusal` when it cannot be. */
   async writeRefusal(refusal: Refusal): Promise<void> {
+    const decided = this.#decided();
     const decision = {
-      ...this.#decided(),
-      effect: 'deny',
+      ...decided,
+      effect: decided.effect === 'ask' ? 'ask' : 'deny',
       reasonCode: refusal.reasonCode,
       reason: refusal.message,
       impersonate: null,
@@ -110,28 +153,28 @@ export class Call {
 
   #decided(): FrameMeta['call']['decision'] {
     const decision = this.#decision;
-    const allowed = decision?.effect === 'allow';
     return {
-      effect: allowed ? 'allow' : 'deny',
+      effect: decision?.effect ?? 'deny',
       ...this.policy,
       reasonCode: decision?.reasonCode ?? 'NoRuleMatched',
-      reason: decision?.effect === 'deny' ? decision.reason : '',
+      reason: decision === undefined || decision.effect === 'allow' ? '' : decision.reason,
       policyVersion: decision?.policyVersion ?? '',
-      impersonate: allowed ? decision.obligations.impersonate : null,
+      authority: decision?.authority ?? 0,
+      impersonate: decision?.effect === 'allow' ? decision.obligations.impersonate : null,
     };
   }
 
   #meta(decision: FrameMeta['call']['decision']): FrameMeta['call'] {
-    const { attributes, method, target } = this.#canonical;
+    const { method, target } = this.#canonical;
     return {
       agent: this.#agent,
       connection: this.#parts.connection,
-      attributes,
+      attributes: this.#attributes,
       method,
       target: target.canonical,
       userAgent: header(this.#request, 'user-agent').slice(0, maxUserAgent),
       digest: this.#digest,
-      body: this.#body,
+      body: this.#note,
       decision,
     };
   }
@@ -139,19 +182,6 @@ export class Call {
   #hmac(data: string | Uint8Array): string {
     return createHmac('sha256', this.#parts.digestKey).update(data).digest('hex');
   }
-}
-
-/** Request media types whose bodies are masked for the record. */
-const jsonForms: Readonly<Record<string, 'object' | 'json-patch'>> = {
-  'application/json': 'object',
-  'application/merge-patch+json': 'object',
-  'application/strategic-merge-patch+json': 'object',
-  'application/apply-patch+yaml': 'object',
-  'application/json-patch+json': 'json-patch',
-};
-
-function looksLikeJson(body: Raw): boolean {
-  return /^\s*[[{]/.test(body.toString('latin1', 0, 64));
 }
 
 const maskPrefix = 'sluice-mask:v1:';

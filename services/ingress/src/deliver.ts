@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { type Piece, SplitError, Splitter, statusInsteadOf } from '@sluice/kube';
+import { type Piece, refusalStatus, SplitError, Splitter, statusInsteadOf } from '@sluice/kube';
 import { type Agent, type BodyNote, maxValueBytes } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import { type MaskClient, MaskError } from './mask-client.ts';
@@ -14,6 +14,9 @@ export interface Delivery {
   readonly agent: Agent;
   readonly record: CallRecord;
   readonly maskClient: MaskClient;
+  readonly isRecordFull: boolean;
+  /** Aborts when the call is cut, with the `Refusal` that names why. */
+  readonly cut: AbortSignal;
 }
 
 /** The agent closed the connection while its answer was on the way. */
@@ -42,18 +45,35 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const treatment = treatmentOf(canonical, answer);
   const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
-  const body = record.response({ status, contentType }, recordedAs[treatment], isWrite);
+  const body = record.response({ status, contentType }, recordedAs[treatment], isWrite || delivery.isRecordFull);
   const live = treatment === 'text' || isWatch(delivery, answer);
   const out = new Outgoing(response, { status, headers: deliveredHeaders(answer, contentType) });
 
   if (live) out.open();
   // Of a document the last bytes wait until all of it is recorded; what is live goes out as it comes.
   let held: Buffer | undefined;
-  for await (const bytes of treated(answer, treatment, delivery)) {
-    await body.append(bytes);
-    if (held !== undefined) await out.send(held);
-    if (live) await out.send(bytes);
-    else held = bytes;
+  const stopReading = (): void => void answer.destroy(new Error('the call is cut'));
+  delivery.cut.addEventListener('abort', stopReading);
+  try {
+    for await (const bytes of treated(answer, treatment, delivery)) {
+      await body.append(bytes);
+      if (held !== undefined) await out.send(held, delivery.cut);
+      if (live) await out.send(bytes, delivery.cut);
+      else held = bytes;
+    }
+  } catch (error) {
+    if (!delivery.cut.aborted) throw error;
+    const why = delivery.cut.reason as Refusal;
+    if (!isWatch(delivery, answer)) throw why;
+    // A watch has a way of its own to say that it ends, and clients show it.
+    const event = Buffer.from(`${JSON.stringify({ type: 'ERROR', object: JSON.parse(refusalStatus(why).body) })}\n`);
+    await body.append(event);
+    await body.settled();
+    out.end(event);
+    record.outcome('cut', status, why.reasonCode);
+    return;
+  } finally {
+    delivery.cut.removeEventListener('abort', stopReading);
   }
   await body.settled();
   out.end(held);
@@ -181,14 +201,14 @@ class Outgoing {
     this.#response.flushHeaders();
   }
 
-  /** Throws `AgentGone`. */
-  async send(bytes: Buffer): Promise<void> {
+  /** Throws `AgentGone`, and what `cut` aborts with: an agent that does not read must not keep a call alive. */
+  async send(bytes: Buffer, cut: AbortSignal): Promise<void> {
     const response = this.#response;
     if (isGone(response)) throw new AgentGone();
     if (!response.headersSent) response.writeHead(this.#status, this.#headers);
     if (response.write(bytes)) return;
     const settled = new AbortController();
-    const { signal } = settled;
+    const signal = AbortSignal.any([settled.signal, cut]);
     await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).finally(() =>
       settled.abort(),
     );

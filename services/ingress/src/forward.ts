@@ -3,8 +3,8 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { impersonationHeaders, jsonAccept } from '@sluice/kube';
 import type { Agent, Impersonation } from '@sluice/model';
 import type { ClusterConnection } from '@sluice/runtime/cluster';
-import type { Raw } from '@sluice/runtime/raw';
 import http2Proxy from 'http2-proxy';
+import type { Body } from './body.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, header, type Request, type Response } from './request.ts';
 
@@ -14,7 +14,11 @@ export interface Outgoing {
   readonly canonical: CanonicalRequest;
   readonly agent: Agent;
   readonly impersonate: Impersonation;
-  readonly body: Raw;
+  readonly body: Body;
+  /** Aborts when the call is cut, with the `Refusal` that names why. */
+  readonly cut: AbortSignal;
+  /** Throws `Refusal` when the decision no longer holds. The last thing before the first byte goes out. */
+  assertCurrent(): void;
 }
 
 /**
@@ -42,6 +46,7 @@ export function createForward(connection: ClusterConnection): Forward {
       method: outgoing.canonical.method,
       path: basePath + outgoing.canonical.target.canonical,
       headers: { ...upstreamHeaders(request, outgoing), ...identity },
+      signal: outgoing.cut,
     };
     const isRead = options.method === 'GET' || options.method === 'HEAD';
 
@@ -49,6 +54,7 @@ export function createForward(connection: ClusterConnection): Forward {
       let sent = false;
       let isReused = false;
       let delivering: Promise<void> | undefined;
+      outgoing.assertCurrent();
       try {
         await proxyWeb(request, response, {
           onReq: () => {
@@ -60,13 +66,14 @@ export function createForward(connection: ClusterConnection): Forward {
               else socket.once('secureConnect', () => (sent = true));
             });
             // http2-proxy would wait for a body that has been read already.
-            upstream.end(outgoing.body);
+            upstream.end(outgoing.body.bytes);
             return upstream;
           },
           onRes: (_request, _response, answer) => (delivering = onAnswer(answer)),
         });
       } catch (error) {
         if (delivering === undefined) {
+          if (outgoing.cut.aborted) throw outgoing.cut.reason;
           if (isReused && isRead) return 'stale';
           throw sent ? effectUnknown() : unreachable(error as Error);
         }
@@ -120,9 +127,9 @@ function upstreamHeaders(request: Request, outgoing: Outgoing): Record<string, s
       throw new Refusal('NotAcceptable', 'Sluice serves JSON here, and the request does not accept it');
     headers['accept'] = json;
   }
-  if (body.length > 0) {
-    headers['content-type'] = header(request, 'content-type') || 'application/json';
-    headers['content-length'] = String(body.length);
+  if (body.kind !== 'none') {
+    headers['content-type'] = body.contentType;
+    headers['content-length'] = String(body.bytes.length);
   }
   return headers;
 }

@@ -1,12 +1,14 @@
 // Ingress: where agents connect. Decodes calls, has them decided, recorded and masked, and forwards them.
 // It never decides and never masks by itself.
-import { ensureStreams, failpoints, loadKey, openBroker, openLedger, runService } from '@sluice/runtime';
+import { randomUUID } from 'node:crypto';
+import { ensureStreams, failpoints, loadKey, openBroker, openLease, openLedger, runService } from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
 import { createAsk } from './ask.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readConfig } from './config.ts';
 import { createForward } from './forward.ts';
+import { LiveCalls } from './live.ts';
 import { createMaskClient } from './mask-client.ts';
 import { createPipeline, type FailpointName } from './pipeline.ts';
 import { listen } from './server.ts';
@@ -15,22 +17,34 @@ runService('ingress', process.env, async ({ env, log }) => {
   const config = readConfig(env);
   const connection = loadConnection(config.kubeconfig, config.context);
   // A connection to the broker per purpose: a stalled one stalls only itself.
-  const [decisions, masking, frames] = await Promise.all([
+  const [decisions, masking, frames, control] = await Promise.all([
     openBroker(env, 'ingress decisions', log),
     openBroker(env, 'ingress masking', log),
     openBroker(env, 'ingress frames', log),
+    openBroker(env, 'ingress control', log),
   ]);
   await ensureStreams(frames);
   const ledger = openLedger(frames, 'ingress', log);
   const stop = new AbortController();
+  const live = new LiveCalls(log);
+  const lease = await openLease({
+    broker: control,
+    role: 'ingress',
+    instance: randomUUID(),
+    log,
+    onAdvance: () => live.authorityChanged(),
+    onLost: () => live.authorityLost(),
+  });
   const pipeline = createPipeline({
     connection: connection.name,
     digestKey: loadKey(env, 'digests'),
     authenticate: createAuthenticate(createVerifier(config.keysDir)),
-    ask: createAsk(decisions, loadKey(env, 'decisions'), log),
+    ask: createAsk(decisions, loadKey(env, 'decisions'), lease, log),
     maskClient: createMaskClient(masking, loadKey(env, 'raw')),
     forward: createForward(connection),
     ledger,
+    lease,
+    live,
     failpoint: failpoints<FailpointName>(env),
     stop: stop.signal,
     log,
@@ -42,7 +56,8 @@ runService('ingress', process.env, async ({ env, log }) => {
       await server.drain();
       const left = await ledger.drain(5_000);
       if (left > 0) log.error({ left }, 'frames without an ack are lost with this process');
-      await Promise.all([decisions.drain(), masking.drain(), frames.drain()]);
+      lease.close();
+      await Promise.all([decisions.drain(), masking.drain(), frames.drain(), control.drain()]);
     },
   };
 });

@@ -1,12 +1,14 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { refusalStatus } from '@sluice/kube';
-import type { ReasonCode } from '@sluice/model';
-import type { Failpoint, Logger } from '@sluice/runtime';
+import type { Decision, ReasonCode, RequestAttributes } from '@sluice/model';
+import type { Failpoint, Lease, Logger } from '@sluice/runtime';
 import type { Ask } from './ask.ts';
 import type { Authenticate } from './authenticate.ts';
+import { readableBody } from './body.ts';
 import { Call, type CallParts, refuseMasks } from './call.ts';
 import { AgentGone, deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
+import type { LiveCalls } from './live.ts';
 import type { MaskClient } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
 import { canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
@@ -21,6 +23,9 @@ export interface PipelineParts extends CallParts {
   readonly maskClient: MaskClient;
   readonly forward: Forward;
   readonly failpoint: Failpoint<FailpointName>;
+  /** By which the policies in force are known. */
+  readonly lease: Lease;
+  readonly live: LiveCalls;
   /** Aborts when Sluice stops and calls still in hand are being cut. */
   readonly stop: AbortSignal;
   readonly log: Logger;
@@ -34,40 +39,59 @@ export type Pipeline = (request: Request, response: Response) => Promise<void>;
  * a `Refusal`, and nothing goes to the cluster before the write-ahead is acknowledged.
  */
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const { ask, authenticate, connection, failpoint, forward, ledger, log, maskClient } = parts;
+  const { ask, authenticate, failpoint, forward, lease, ledger, log, maskClient } = parts;
 
   return async (request, response) => {
     let call: Call | undefined;
     try {
       if (!ledger.healthy()) throw new Refusal('RecordUnavailable', 'Sluice cannot record calls now, so it takes none');
+      if (!lease.held()) throw authorityLost();
       const canonical = canonicalise(request);
       const agent = await authenticate(request);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, agent);
       if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
-      const body = await readBody(request);
-      call.took(body);
-      refuseMasks(body);
-      await call.maskBody(body, maskClient);
+      const bytes = await readBody(request);
+      call.took(bytes);
+      refuseMasks(bytes);
+      const body = readableBody(bytes, header(request, 'content-type'), canonical.attributes);
+      if (body.bytes !== bytes) refuseMasks(body.bytes);
+      await call.read(body, maskClient);
       await failpoint('before-ask');
-      const decision = await ask({
-        call: call.record.id,
-        digest: call.digest,
-        agent,
-        connection,
-        attributes: canonical.attributes,
-      });
+      const question = call.question();
+      const decision = await ask(question.request, question.body);
       call.decided(decision);
-      if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+      if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
       await failpoint('before-ack');
       await call.writeAhead();
       await failpoint('after-ack');
       const { record } = call;
-      const outgoing = { call: record.id, canonical, agent, impersonate: decision.obligations.impersonate, body };
-      await forward(request, response, outgoing, async (answer) => {
-        await failpoint('after-first-upstream-byte');
-        await deliver(answer, response, { canonical, agent, record, maskClient });
-      });
+      const { impersonate, record: level, deadline } = decision.obligations;
+      const cutter = new AbortController();
+      const cut = (why: Refusal): void => cutter.abort(why);
+      const live = isLive(canonical.attributes)
+        ? parts.live.add({ id: record.id, decision, cut, decideAgain: () => ask(question.request, question.body) })
+        : undefined;
+      const timer = deadline === undefined ? undefined : setTimeout(cut, deadline - Date.now(), deadlineReached());
+      const outgoing = {
+        call: record.id,
+        canonical,
+        agent,
+        impersonate,
+        body,
+        cut: cutter.signal,
+        assertCurrent: () => assertCurrent(lease, decision),
+      };
+      try {
+        await forward(request, response, outgoing, async (answer) => {
+          await failpoint('after-first-upstream-byte');
+          const isRecordFull = level === 'full';
+          await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut: cutter.signal });
+        });
+      } finally {
+        live?.();
+        clearTimeout(timer);
+      }
       // A call whose agent left before an answer came has no other end.
       record.outcome('aborted', 0);
     } catch (error) {
@@ -75,6 +99,26 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       await end(parts, response, call, refusal);
     }
   };
+}
+
+/** Whether the answer may go on for as long as it likes. */
+function isLive(attributes: RequestAttributes): boolean {
+  return attributes.kind === 'resource' && (attributes.verb === 'watch' || attributes.subresource === 'log');
+}
+
+/** A change that was reported as in force everywhere must find no call behind it. Throws `Refusal`. */
+function assertCurrent(lease: Lease, decision: Decision): void {
+  if (!lease.held()) throw authorityLost();
+  if (decision.authority < lease.seen())
+    throw new Refusal('AuthorityChanged', 'the policies changed while the call was on its way, so it was not made');
+}
+
+function authorityLost(): Refusal {
+  return new Refusal('AuthorityLost', 'Sluice does not know which policies are in force, so it takes no calls');
+}
+
+function deadlineReached(): Refusal {
+  return new Refusal('DeadlineReached', 'the call ran as long as the policy lets it run');
 }
 
 const upgradeRefused =
@@ -122,7 +166,7 @@ async function end(
 
 function outcomeOf(reasonCode: ReasonCode): 'refused' | 'failed' | 'cut' {
   if (reasonCode === 'EffectUnknown') return 'failed';
-  return reasonCode === 'ResponseWithheld' ? 'cut' : 'refused';
+  return reasonCode === 'ResponseWithheld' || reasonCode === 'DeadlineReached' ? 'cut' : 'refused';
 }
 
 /** Ends an answer so that the agent can see it is not whole. */

@@ -11,7 +11,7 @@ const frameBytes = 256 * 1024;
 const windowBytes = 256 * 1024;
 /** and by this long. */
 const windowMs = 200;
-/** Of reads, so much of the response body is recorded; of writes all of it. */
+/** Of reads, so much of the response body is recorded; of writes, and where a policy says so, all of it. */
 const readBodyBytes = 64 * 1024;
 
 /** The frames of one call, in their order: call, responses, outcome. */
@@ -51,8 +51,8 @@ export class CallRecord {
   }
 
   /** Opens the response's part of the record. */
-  response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWrite: boolean): ResponseRecord {
-    const limit = recorded === 'digest' ? 0 : isWrite ? Number.POSITIVE_INFINITY : readBodyBytes;
+  response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWhole: boolean): ResponseRecord {
+    const limit = recorded === 'digest' ? 0 : isWhole ? Number.POSITIVE_INFINITY : readBodyBytes;
     this.#response = new ResponseRecord(this.#ledger, this, meta, recorded, limit);
     return this.#response;
   }

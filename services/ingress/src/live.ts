@@ -1,0 +1,83 @@
+import type { Decision } from '@sluice/model';
+import type { Logger } from '@sluice/runtime';
+import { Refusal } from './refusal.ts';
+
+/** A call whose answer goes on for as long as it likes: a watch, or a log that is followed. */
+export interface LiveCall {
+  readonly id: string;
+  readonly decision: Decision;
+  /** Asks again, for what is in force now. Throws `Refusal`. */
+  decideAgain(): Promise<Decision>;
+  /** Ends the answer where it is; the call's outcome names the refusal. */
+  cut(why: Refusal): void;
+}
+
+/** After a change, calls are decided again spread over this time, or all would ask at once. */
+const jitterMs = 1_000;
+/** Between two attempts, where no decision came. */
+const retryMs = 500;
+const attempts = 5;
+
+/** The live calls of this process: decided again when the authority changes, cut when it is lost. */
+export class LiveCalls {
+  readonly #calls = new Set<LiveCall>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Returns what takes it out again. */
+  add(call: LiveCall): () => void {
+    this.#calls.add(call);
+    return () => this.#calls.delete(call);
+  }
+
+  authorityChanged(): void {
+    for (const call of this.#calls) {
+      setTimeout(() => {
+        this.#decideAgain(call).catch((error: unknown) => call.cut(refusalFrom(error)));
+      }, Math.random() * jitterMs).unref();
+    }
+  }
+
+  authorityLost(): void {
+    for (const call of this.#calls)
+      call.cut(new Refusal('AuthorityLost', 'Sluice no longer knows which policies are in force'));
+  }
+
+  async #decideAgain(call: LiveCall): Promise<void> {
+    for (let attempt = 1; this.#calls.has(call); attempt++) {
+      try {
+        const decision = await call.decideAgain();
+        if (isSame(decision, call.decision)) return;
+        this.#log.info(
+          { call: call.id, reasonCode: decision.reasonCode },
+          'a live call is cut by a change of policies',
+        );
+        call.cut(
+          decision.effect === 'allow'
+            ? new Refusal('AuthorityChanged', 'the policies now give this call another identity')
+            : new Refusal(decision.reasonCode, decision.reason, decision.hint),
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof Refusal) || attempt === attempts) throw error;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    }
+  }
+}
+
+/** Whether the call may go on as it is: allowed, and with the identity it has in the cluster. */
+function isSame(now: Decision, then: Decision): boolean {
+  return (
+    now.effect === 'allow' &&
+    then.effect === 'allow' &&
+    JSON.stringify(now.obligations.impersonate) === JSON.stringify(then.obligations.impersonate)
+  );
+}
+
+function refusalFrom(error: unknown): Refusal {
+  return error instanceof Refusal ? error : new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now');
+}
