@@ -1,11 +1,13 @@
 // The command line of Sluice: what people type. One line per error on stderr, with a way out.
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
+import type { Effect } from '@sluice/model';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
 import { printKubeconfig } from './kubeconfig.ts';
+import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { replayCall } from './replay.ts';
 import { up } from './up/up.ts';
 
@@ -65,13 +67,45 @@ calls
   .description('list calls, newest first')
   .option('--agent <name>', 'only calls of this agent')
   .option('--since <duration>', 'only calls of the last 30m, 1h, 7d', duration)
-  .addOption(new Option('--effect <effect>', 'only calls with this decision').choices(['allow', 'deny']))
+  .addOption(new Option('--effect <effect>', 'only calls with this decision').choices(['allow', 'ask', 'deny']))
   .option('--limit <n>', 'at most so many, up to 1000', whole, 50)
   .option('--json', 'one JSON array')
   .addHelpText('after', '\nExample:\n  sluice calls list --agent demo --since 1h --effect deny')
-  .action((options: { agent?: string; since?: number; effect?: 'allow' | 'deny'; limit: number; json?: true }) =>
+  .action((options: { agent?: string; since?: number; effect?: Effect; limit: number; json?: true }) =>
     listCalls(home, options, out),
   );
+
+const policy = program.command('policy').description('what agents may do');
+policy
+  .command('check')
+  .description('compile policies and say of every fault where it is')
+  .argument('<file...>', 'AccessPolicy files, or directories of them')
+  .addHelpText('after', '\nExample:\n  sluice policy check deploy/examples/policies')
+  .action((files: string[]) => checkPolicies(files, out));
+policy
+  .command('apply')
+  .description('put a directory of policies in force, in place of those before; returns when they are, everywhere')
+  .argument('<dir>', 'a directory of AccessPolicy files')
+  .addHelpText('after', '\nExample:\n  sluice policy apply ./policies')
+  .action((dir: string) => applyPolicies(home, dir, out));
+policy
+  .command('explain')
+  .description('say what would be decided about a call, and why')
+  .requiredOption('--as <agent>', 'who calls')
+  .option('--group <name>', 'a group of the agent; may be repeated', collect, [])
+  .requiredOption('--verb <verb>', 'get, list, watch, create, update, patch, apply, delete, …')
+  .requiredOption('--resource <resource>', 'resource[.group][/subresource], or a path such as /version')
+  .option('-n, --namespace <namespace>', 'left out: all namespaces, or a cluster-scoped resource', '')
+  .option('--name <name>', 'of the object', '')
+  .option('--connection <name>', 'the cluster connection (default: the one of the running Sluice)')
+  .option('--policies <file>', 'a file or directory of policies, instead of those in force')
+  .option('--object <file>', 'the request body as JSON, for rules with a condition; needs --policies')
+  .option('--json', 'one JSON object')
+  .addHelpText(
+    'after',
+    '\nExample:\n  sluice policy explain --as demo --verb delete --resource pods -n default --name web',
+  )
+  .action((options: ExplainOptions) => explainPolicy(home, options, out));
 
 program
   .command('replay')
@@ -86,7 +120,9 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = 1;
-  if (!(error instanceof CommanderError)) {
+  if (error instanceof PolicyFaults) {
+    process.stderr.write(`${error.message}\n`);
+  } else if (!(error instanceof CommanderError)) {
     process.stderr.write(`sluice: ${oneLine(error instanceof Error ? error.message : String(error))}\n`);
   } else {
     process.exitCode = error.exitCode;

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { request } from 'node:http';
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { RecordsAnswer, RecordsQuestion } from '@sluice/model';
 import type { HomePaths } from './home.ts';
+import { askRunning } from './running.ts';
 
 type Answered<Q extends RecordsQuestion> = Extract<RecordsAnswer, { kind: Q['kind'] }>;
 
@@ -13,29 +13,10 @@ type Answered<Q extends RecordsQuestion> = Extract<RecordsAnswer, { kind: Q['kin
  */
 export async function askRecords<Q extends RecordsQuestion>(home: HomePaths, question: Q): Promise<Answered<Q>> {
   const json = JSON.stringify(question);
-  const answered = JSON.parse((await askRunning(home, json)) ?? (await askDatabase(home, json))) as RecordsAnswer;
+  const running = await askRunning(home, '/v1/records', json);
+  const answered = JSON.parse(running?.toString() ?? (await askDatabase(home, json))) as RecordsAnswer;
   if (answered.kind === 'error') throw new Error(answered.message);
   return answered as Answered<Q>;
-}
-
-/** `null` when no Sluice runs here. */
-function askRunning(home: HomePaths, question: string): Promise<string | null> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath: home.controlSocket, path: '/v1/records', method: 'POST' });
-    outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null);
-      else
-        reject(
-          new Error(
-            `the running Sluice cannot be asked (${error.code ?? error.message}); use the account it runs under`,
-          ),
-        );
-    });
-    outgoing.on('response', (response) => {
-      text(response).then(resolve, reject);
-    });
-    outgoing.end(question);
-  });
 }
 
 /** A process of its own: the embedded database belongs to the recorder's code, and opens once per process. */

@@ -1,14 +1,22 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { RecordsAnswer } from '@sluice/model';
-import { subjects } from '@sluice/model';
+import { maxPayloadBytes, subjects } from '@sluice/model';
 import { type Broker, BrokerError, ConfigError } from '@sluice/runtime';
+import type { ControlPath } from '../running.ts';
 
 /** Longest path of a Unix socket on Linux, less one for the terminating zero. */
 const maxSocketPathBytes = 107;
 const answerDeadlineMs = 30_000;
-const maxQuestionBytes = 64 * 1024;
+/** Policies are the largest. */
+const maxQuestionBytes = maxPayloadBytes - 64 * 1024;
+
+/** Who answers what. */
+const answerers: Readonly<Record<ControlPath, { readonly subject: string; readonly who: string }>> = {
+  '/v1/records': { subject: subjects.records, who: 'the recorder' },
+  '/v1/policies': { subject: subjects.apply, who: 'the writer of the policies' },
+  '/v1/decide': { subject: subjects.decide, who: 'the policy worker' },
+};
 
 /** How the CLI reaches a running Sluice: HTTP on a Unix socket that only its owner may open. */
 export async function listenControl(path: string, broker: Broker): Promise<{ close(): Promise<void> }> {
@@ -20,9 +28,7 @@ export async function listenControl(path: string, broker: Broker): Promise<{ clo
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
     relay(request, response, broker).catch((error: unknown) => {
-      const why = error instanceof BrokerError ? `the recorder does not answer (${error.code})` : String(error);
-      const answer: RecordsAnswer = { kind: 'error', message: why };
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+      response.writeHead(500, { 'content-type': 'text/plain' }).end((error as Error).message);
     });
   });
   server.listen(path);
@@ -38,7 +44,8 @@ export async function listenControl(path: string, broker: Broker): Promise<{ clo
 }
 
 async function relay(request: IncomingMessage, response: ServerResponse, broker: Broker): Promise<void> {
-  if (request.method !== 'POST' || request.url !== '/v1/records') {
+  const answerer = answerers[request.url as ControlPath];
+  if (request.method !== 'POST' || answerer === undefined) {
     response.writeHead(404).end();
     return;
   }
@@ -49,6 +56,10 @@ async function relay(request: IncomingMessage, response: ServerResponse, broker:
     if (bytes > maxQuestionBytes) throw new Error('the question is too long');
     chunks.push(chunk);
   }
-  const answer = await broker.request(subjects.records, Buffer.concat(chunks), answerDeadlineMs);
-  response.writeHead(200, { 'content-type': 'application/json' }).end(answer);
+  const { subject, who } = answerer;
+  const answer = await broker.request(subject, Buffer.concat(chunks), answerDeadlineMs).catch((error: unknown) => {
+    if (!(error instanceof BrokerError)) throw error;
+    throw new Error(`${who} does not answer (${error.code}); its log is in the home of Sluice`);
+  });
+  response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(answer);
 }

@@ -1,9 +1,9 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Impersonation } from '@sluice/model';
+import { type ApplyAnswer, type Impersonation, type PolicyFiles, subjects } from '@sluice/model';
 import {
   type Broker,
   ConfigError,
@@ -21,6 +21,7 @@ import type { ClusterConnection } from '@sluice/runtime/cluster';
 import { ensureLocalIssuer, localIssuer } from '@sluice/runtime/identity';
 import { type HomePaths, makeHome, writeState } from '../home.ts';
 import { createKubeconfig } from '../kubeconfig.ts';
+import { askCompiler, faultLines, readPolicyFiles } from '../policy-files.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
@@ -104,7 +105,8 @@ class Local {
     await takeOver(home);
     makeHome(home);
     this.#log = createLogger('up', this.#logFile('up'));
-    const tiers = checkPolicies(this.#options);
+    const files = readPolicyFiles([policies]);
+    const tiers = await identitiesOf(files);
     this.#say('policies', policies.replace(`${repository}/`, ''));
 
     const choice = await chooseCluster(kubeconfig, context, port);
@@ -126,8 +128,11 @@ class Local {
       ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
     });
     this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');
-    await this.#service('policy', { ...base, SLUICE_POLICIES: policies, SLUICE_ISSUERS: localIssuer });
-    this.#say('policy', 'ready');
+    const control = await openBroker({ SLUICE_NATS_URL: natsUrl }, 'control', this.#log);
+    this.#closers.push(() => control.drain());
+    await this.#service('approval', base);
+    await this.#service('policy', { ...base, SLUICE_ISSUERS: localIssuer });
+    this.#say('policy', await applyPolicies(control, files));
     await this.#service('masking', base);
     this.#say('masking', 'ready');
     const ingress = await this.#service('ingress', {
@@ -144,8 +149,7 @@ class Local {
     this.#connection = String(ingress.facts['connection']);
     this.#say('ingress', `https://127.0.0.1:${this.#port}`);
 
-    const broker = await openBroker({ SLUICE_NATS_URL: natsUrl }, 'control', this.#log);
-    await this.#openControl(broker);
+    await this.#openControl(control);
     this.#remember();
     await this.#renewDemoAgent();
     if (choice.kind === 'real') await this.#checkRights(choice.connection, tiers);
@@ -223,10 +227,7 @@ class Local {
 
   async #openControl(broker: Broker): Promise<void> {
     const control = await listenControl(this.#options.home.controlSocket, broker);
-    this.#closers.push(async () => {
-      await control.close();
-      await broker.drain();
-    });
+    this.#closers.push(() => control.close());
   }
 
   /** The demo agent's kubeconfig, with a token that never gets old while Sluice runs. */
@@ -293,14 +294,21 @@ class Local {
 }
 
 /** Compiles the policies before anything starts. Returns the identities they give. Throws `ConfigError`. */
-function checkPolicies({ policies, repository, env }: UpOptions): readonly Impersonation[] {
-  const { command, args } = program(repository, 'services/policy/src/main.ts');
-  const checked = spawnSync(command, args, {
-    env: { ...inherited(env), SLUICE_CHECK_ONLY: '1', SLUICE_POLICIES: policies, SLUICE_ISSUERS: localIssuer },
-    encoding: 'utf8',
-  });
-  if (checked.status !== 0) throw new ConfigError(checked.stderr.trim());
-  return JSON.parse(checked.stdout) as readonly Impersonation[];
+async function identitiesOf(files: PolicyFiles): Promise<readonly Impersonation[]> {
+  const answer = await askCompiler({ kind: 'check', ...files, issuers: [localIssuer] });
+  if (answer.kind === 'faults') throw new ConfigError(faultLines(answer.faults).join('\n'));
+  return answer.kind === 'compiled' ? answer.identities : [];
+}
+
+const applyDeadlineMs = 30_000;
+
+/** Puts the policies in force; returns what to say about them. Throws `ConfigError`. */
+async function applyPolicies(broker: Broker, files: PolicyFiles): Promise<string> {
+  const reply = await broker.request(subjects.apply, Buffer.from(JSON.stringify(files)), applyDeadlineMs);
+  const answer = JSON.parse(Buffer.from(reply).toString()) as ApplyAnswer;
+  if (answer.kind === 'faults') throw new ConfigError(faultLines(answer.faults).join('\n'));
+  if (answer.kind === 'failed') throw new ConfigError(answer.message);
+  return `${answer.policies} policies, ${answer.rules} rules in force`;
 }
 
 function program(repository: string, file: string): { readonly command: string; readonly args: readonly string[] } {

@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import {
+  type ApplyAnswer,
+  type Decision,
+  type DecisionRequest,
+  encodeDecisionRequest,
+  type RequestAttributes,
+} from '@sluice/model';
+import { localIssuer } from '@sluice/runtime/identity';
+import { type HomePaths, readState } from './home.ts';
+import { askCompiler, faultLines, readPolicyFiles } from './policy-files.ts';
+import { askRunning } from './running.ts';
+import { printable } from './text.ts';
+
+/** Several lines for people: where policies are at fault. */
+export class PolicyFaults extends Error {}
+
+/** `sluice policy check`. Throws `PolicyFaults`. */
+export async function checkPolicies(paths: readonly string[], out: NodeJS.WritableStream): Promise<void> {
+  const answer = await askCompiler({ kind: 'check', ...readPolicyFiles(paths), issuers: [localIssuer] });
+  if (answer.kind === 'faults') throw new PolicyFaults(faultLines(answer.faults).join('\n'));
+  if (answer.kind === 'compiled') out.write(`${answer.policies} policies, ${answer.rules} rules: no faults\n`);
+}
+
+/** `sluice policy apply`. Throws `PolicyFaults`. */
+export async function applyPolicies(home: HomePaths, dir: string, out: NodeJS.WritableStream): Promise<void> {
+  const reply = await askRunning(home, '/v1/policies', JSON.stringify(readPolicyFiles([dir])));
+  if (reply === null) throw new Error('no Sluice runs here; start it with these policies: sluice up --policies DIR');
+  const answer = JSON.parse(reply.toString()) as ApplyAnswer;
+  if (answer.kind === 'faults') throw new PolicyFaults(`${faultLines(answer.faults).join('\n')}\nNothing has changed.`);
+  if (answer.kind === 'failed') throw new Error(answer.message);
+  const { policies, rules, version, authority, members } = answer;
+  out.write(
+    `${policies} policies, ${rules} rules in force (version ${version}, authority ${authority}) on ${members.ingress} ingress and ${members.policy} policy processes\n`,
+  );
+}
+
+export interface ExplainOptions {
+  readonly as: string;
+  readonly group: readonly string[];
+  readonly verb: string;
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly connection?: string;
+  readonly policies?: string;
+  readonly object?: string;
+  readonly json?: true;
+}
+
+/** `sluice policy explain`: by the policies in force, or by those in a file. Throws `PolicyFaults`. */
+export async function explainPolicy(
+  home: HomePaths,
+  options: ExplainOptions,
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  const decision = await decide(home, options);
+  const { effect, policy, rule, reasonCode } = decision;
+  const reason = effect === 'allow' ? '' : decision.reason;
+  const obligations = effect === 'deny' ? null : decision.obligations;
+  if (options.json) {
+    out.write(`${JSON.stringify({ effect, policy, rule, reasonCode, reason, obligations })}\n`);
+    return;
+  }
+  const identity = obligations?.impersonate;
+  const lines = [
+    ['effect', effect],
+    ['policy', policy],
+    ['rule', rule],
+    ['reason code', reasonCode],
+    ['reason', reason],
+    ['hint', effect === 'allow' ? '' : decision.hint],
+    ['identity', identity === undefined ? '' : `${identity.user} (${identity.groups.join(', ')})`],
+    ['record', obligations?.record ?? ''],
+    ['deadline', obligations?.deadline === undefined ? '' : new Date(obligations.deadline).toISOString()],
+  ] as const;
+  for (const [what, value] of lines) if (value !== '') out.write(`${what.padEnd(13)}${printable(value)}\n`);
+}
+
+async function decide(home: HomePaths, options: ExplainOptions): Promise<Decision> {
+  const body = options.object === undefined ? '' : readFileSync(options.object, 'utf8');
+  const request = requestOf(options, readState(home)?.connection ?? '');
+  if (options.policies !== undefined) {
+    const files = readPolicyFiles([options.policies]);
+    const answer = await askCompiler({ kind: 'explain', ...files, issuers: [localIssuer], request, body });
+    if (answer.kind === 'faults') throw new PolicyFaults(faultLines(answer.faults).join('\n'));
+    if (answer.kind === 'decision') return answer.decision;
+  }
+  // It has not been masked, so it must not travel.
+  if (body !== '') throw new Error('--object needs --policies: the body is looked at here, and sent nowhere');
+  const reply = await askRunning(home, '/v1/decide', encodeDecisionRequest(request, Buffer.alloc(0)));
+  if (reply === null) throw new Error('no Sluice runs here; name the policies: --policies deploy/examples/policies');
+  // The first 32 bytes are for ingress, which holds the key.
+  return JSON.parse(reply.toString('utf8', 32)) as Decision;
+}
+
+function requestOf(options: ExplainOptions, connection: string): DecisionRequest {
+  const isApply = options.verb === 'apply';
+  const hasBody = options.object !== undefined;
+  return {
+    call: '',
+    digest: '',
+    agent: { name: options.as, issuer: localIssuer, groups: options.group },
+    connection: options.connection ?? connection,
+    attributes: attributesOf({ ...options, verb: isApply ? 'patch' : options.verb }),
+    generateName: '',
+    body: isApply ? 'apply' : hasBody ? 'json' : 'none',
+  };
+}
+
+function attributesOf({ verb, resource: written, namespace, name }: ExplainOptions): RequestAttributes {
+  if (written.startsWith('/')) return { kind: 'nonResource', verb, path: written };
+  const slash = written.indexOf('/');
+  const full = slash === -1 ? written : written.slice(0, slash);
+  const subresource = slash === -1 ? '' : written.slice(slash + 1);
+  const dot = full.indexOf('.');
+  const resource = dot === -1 ? full : full.slice(0, dot);
+  const apiGroup = dot === -1 ? '' : full.slice(dot + 1);
+  return { kind: 'resource', verb, apiGroup, version: '', resource, subresource, namespace, name };
+}
