@@ -146,8 +146,8 @@ export class Sluice {
     path: string,
     body = '',
     headers: Readonly<Record<string, string>> = {},
+    { port }: { readonly port: number } = this.state(),
   ): Promise<Answered> {
-    const { port } = this.state();
     const ca = readFileSync(join(this.home, 'tls', 'ca.crt'));
     return new Promise((resolve, reject) => {
       const outgoing = request({

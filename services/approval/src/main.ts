@@ -13,7 +13,8 @@ runService('approval', process.env, async ({ env, log }) => {
     log,
     onFenced() {
       log.error('another process writes the authority; this one ends');
-      process.exit(1);
+      // Whoever asked still gets an answer.
+      void broker.drain().finally(() => process.exit(1));
     },
   });
   return { drain: () => broker.drain() };

@@ -86,7 +86,13 @@ export class AuthorityWriter {
       const members = this.#leases.count(performance.now());
       return { kind: 'applied', version, authority: this.#head, policies, rules, members };
     } catch (error) {
-      if (error instanceof FencedError) onFenced();
+      if (error instanceof FencedError) {
+        onFenced();
+        return {
+          kind: 'failed',
+          message: 'another process has taken over the policies; nothing has changed, try again',
+        };
+      }
       if (error instanceof BrokerError && error.code === 'no-responders')
         return { kind: 'failed', message: 'no policy worker is there to compile the policies; nothing has changed' };
       log.error({ err: error }, 'policies could not be applied');

@@ -45,11 +45,11 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     let call: Call | undefined;
     try {
       if (!ledger.healthy()) throw new Refusal('RecordUnavailable', 'Sluice cannot record calls now, so it takes none');
-      if (!lease.held()) throw authorityLost();
       const canonical = canonicalise(request);
       const agent = await authenticate(request);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, agent);
+      if (!lease.held()) throw authorityLost();
       if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
       const bytes = await readBody(request);
       call.took(bytes);
