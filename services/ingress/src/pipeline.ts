@@ -11,7 +11,15 @@ import type { Forward } from './forward.ts';
 import type { LiveCalls } from './live.ts';
 import type { MaskClient } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
-import { canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
+import {
+  canonicalise,
+  header,
+  isGone,
+  type Request,
+  type Response,
+  readBody,
+  refuseMaskedSelector,
+} from './request.ts';
 
 /** Where the fault experiments can stop a call. */
 export type FailpointName = 'before-ask' | 'before-ack' | 'after-ack' | 'after-first-upstream-byte';
@@ -51,6 +59,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       call = new Call(parts, request, canonical, agent);
       if (!lease.held()) throw authorityLost();
       if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
+      refuseMaskedSelector(canonical);
       const bytes = await readBody(request);
       call.took(bytes);
       refuseMasks(bytes);
