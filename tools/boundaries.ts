@@ -45,7 +45,8 @@ const rawReaders = ['services/ingress/**', 'services/masking/**', 'libs/runtime/
 const pure = [
   'libs/model/src/**',
   'libs/kube/src/**',
-  'services/policy/src/{compile,condition,evaluate,match,policy,reader,rule-index}{,.test}.ts',
+  'services/policy/src/{compile,evaluate,match,policy,reader,rule-index}*.ts',
+  'services/policy/src/condition{,.test}.ts',
   'services/masking/src/{mask,scan}*.ts',
   'services/recorder/src/seen.ts',
 ];
