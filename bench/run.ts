@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
 import { Sluice } from '@sluice/testing';
 import type { Load, LoadResult } from './load.ts';
+import { measureRules } from './rules.ts';
 
 const repository = resolve(import.meta.dirname, '..');
 const path = '/api/v1/namespaces/shop/configmaps/web';
@@ -101,7 +102,7 @@ try {
   ];
   const measured: Measured[] = [];
   for (const connections of [1, 32]) measured.push(...(await measure(rows, connections)));
-  report(measured);
+  await report(measured);
 } finally {
   await sluice?.stop();
   for (const child of children) child.kill('SIGTERM');
@@ -143,7 +144,7 @@ async function measure(rows: readonly Row[], connections: number): Promise<Measu
   });
 }
 
-function report(measured: readonly Measured[]): void {
+async function report(measured: readonly Measured[]): Promise<void> {
   const lines = [
     ['connections', 'row', 'calls/s', 'p50 ms', 'p99 ms', '× direct', '× floor', 'CPU µs per call, by process'],
   ];
@@ -170,12 +171,14 @@ function report(measured: readonly Measured[]): void {
         .join('  ')
         .trimEnd(),
     );
+  const rules = await measureRules();
+  console.log(`\nrules  ${rules}`);
   const results = join(repository, 'bench', 'results');
   mkdirSync(results, { recursive: true });
   const machine = { cores: cpus().length, cpu: cpus()[0]?.model ?? '', node: process.version };
   writeFileSync(
     join(results, 'latest.json'),
-    `${JSON.stringify({ at: new Date().toISOString(), machine, rounds, durationMs, measured }, null, 2)}\n`,
+    `${JSON.stringify({ at: new Date().toISOString(), machine, rounds, durationMs, measured, rules }, null, 2)}\n`,
   );
 }
 
