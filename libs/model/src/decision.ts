@@ -20,9 +20,10 @@ export interface DecisionRequest {
   readonly generateName: string;
   /**
    * `json`: the masked body follows. `apply`: likewise, and it is a server-side apply. `opaque`: there is a body
-   * that Sluice cannot read. `none`: there is none.
+   * that Sluice cannot read. `json-patch`: RFC 6902 operations, which say what to do and not what comes of it, so no
+   * condition can look into them. `none`: there is none.
    */
-  readonly body: 'none' | 'json' | 'apply' | 'opaque';
+  readonly body: 'none' | 'json' | 'apply' | 'json-patch' | 'opaque';
 }
 
 /** The identity a call has towards the cluster: a fixed user per tier, never `system:*`. */

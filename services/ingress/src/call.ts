@@ -123,7 +123,7 @@ export class Call {
       connection: this.#parts.connection,
       attributes,
       generateName,
-      body: kind === 'json-patch' ? 'json' : kind,
+      body: kind,
     } as const;
     return { request, body: this.#maskedBody };
   }
