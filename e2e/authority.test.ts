@@ -142,6 +142,20 @@ test('a policy that forbids is in force everywhere when apply returns, under loa
   assert.ok(statuses.has(201) && statuses.has(403), [...statuses].join());
 });
 
+test('a call that was decided before a change, and has not been sent yet, is not made', async () => {
+  const point = sluice.arm('after-ack');
+  const [port = 0] = ports;
+  const creating = create(port);
+  await point.reached();
+  write('freeze', frozen);
+  assert.equal((await apply()).code, 0);
+  point.release();
+  const { name, status, reason } = await creating;
+  assert.deepEqual([status, reason, reachedUpstream(name)], [503, 'AuthorityChanged', false]);
+  rmSync(join(policies, 'freeze.yaml'));
+  assert.equal((await apply()).code, 0);
+});
+
 test('a set that does not compile changes nothing, and says where', async () => {
   write('broken', '\n  rules:\n    - { effect: deny, verbs: [create], resources: [configmaps], when: "objct.x" }');
   const { code, stderr } = await apply();
@@ -167,6 +181,18 @@ test('a watch that is no longer allowed ends with an event that says why, and th
     const [watch] = (await sluice.calls()).filter(({ verb, outcome }) => verb === 'watch' && outcome === 'cut');
     return watch?.reasonCode === 'DeniedByRule';
   });
+});
+
+test('a call runs no longer than its policy lets it, and says so', async () => {
+  write('base', base.replace('obligations: {', 'obligations: { deadline: 2s,'));
+  assert.equal((await apply()).code, 0);
+  const { stdout, stderr } = await sluice.kubectl('get', 'configmaps', '-w', '--output-watch-events');
+  write('base', base);
+  assert.equal((await apply()).code, 0);
+  assert.match(stdout + stderr, /ERROR.*as long as the policy lets it run/s);
+  await until('its outcome', async () =>
+    (await sluice.calls()).some((row) => row.reasonCode === 'DeadlineReached' && row.outcome === 'cut'),
+  );
 });
 
 test('a writer that does not answer stops new calls and cuts watches; when it answers again, calls go through', async () => {

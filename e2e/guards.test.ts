@@ -26,6 +26,22 @@ const guards = [
     tests: 'e2e/canary.test.ts',
     pattern: 'verb|client output',
   },
+  {
+    what: 'the last look at what is in force',
+    file: 'services/ingress/src/forward.ts',
+    guard: 'outgoing.assertCurrent();',
+    without: '',
+    tests: 'e2e/authority.test.ts',
+    pattern: 'has not been sent yet',
+  },
+  {
+    what: 'the wait for all who go by the authority',
+    file: 'services/approval/src/writer.ts',
+    guard: 'while (this.#leases.outstandingMs(seq, performance.now()) > 0) {',
+    without: 'while (false) {',
+    tests: 'services/approval/src/writer.test.ts',
+    pattern: 'returns only after',
+  },
 ] as const;
 
 /** A copy of the tree that shares the packages of this one. */

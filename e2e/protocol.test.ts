@@ -14,6 +14,7 @@ import {
   type ScriptedCluster,
   Sluice,
   scratch,
+  until,
 } from '@sluice/testing';
 
 const dir = scratch();
@@ -29,6 +30,7 @@ const agents: Readonly<Record<string, string>> = {
   one: 'verbs: [get, list], resources: [secrets], names: [mine]',
   deletes: 'verbs: [delete], resources: [secrets, pods]',
   patches: 'verbs: [get, patch], resources: [configmaps]',
+  audited: 'verbs: [get], resources: [configmaps]',
   creates: 'verbs: [create], resources: [configmaps, pods], names: ["mine-*"]',
   parents:
     'verbs: ["*"], resources: [pods, deployments.apps, serviceaccounts, namespaces, certificatesigningrequests.certificates.k8s.io]',
@@ -38,6 +40,8 @@ const agents: Readonly<Record<string, string>> = {
   careful:
     'verbs: [create, update, patch], resources: [pods, deployments.apps], when: "!object.spec.?hostPID.orValue(false)"',
 };
+/** Agents whose reads are recorded whole. */
+const recordedInFull: ReadonlySet<string> = new Set(['audited']);
 const tokens = new Map<string, string>();
 
 before(async () => {
@@ -52,7 +56,7 @@ kind: AccessPolicy
 metadata: { name: ${agent} }
 spec:
   subjects: [{ agent: ${agent} }]
-  obligations: { impersonate: { user: "sluice:tier:test", groups: ["sluice:test"] } }
+  obligations: { impersonate: { user: "sluice:tier:test", groups: ["sluice:test"] }${recordedInFull.has(agent) ? ', record: full' : ''} }
   rules:
     - { effect: allow, ${rule} }
 `,
@@ -351,4 +355,24 @@ onBoth('case 34: policy sees what the cluster would see, in every encoding', asy
   const arrived = cluster.requests.at(-1);
   assert.equal(arrived?.headers['content-type'], 'application/json');
   assert.deepEqual(JSON.parse(arrived?.body.toString() ?? ''), { spec: { hostPID: false, mode: 420 } });
+});
+
+test('of a read the first 64 KiB are recorded, and all of it where the policy says so', async () => {
+  const answer = JSON.stringify({ kind: 'ConfigMap', apiVersion: 'v1', data: { text: 'x'.repeat(200_000) } });
+  cluster.answer = () => ({ body: answer });
+  for (const [agent, expected] of [
+    ['patches', 64 * 1024],
+    ['audited', answer.length],
+  ] as const) {
+    const { body } = await passes('h1', { agent, path: `${ns}/configmaps/c` });
+    assert.equal(body, answer);
+    const call = await until('the call', async () => (await sluice.calls('--agent', agent))[0]);
+    const bytes = await until('its outcome', async () => {
+      const frames = await sluice.frames(call.id);
+      if (!frames.some(({ kind }) => kind === 'outcome')) return undefined;
+      const responses = frames.filter(({ kind }) => kind === 'response');
+      return responses.reduce((sum, { bytesBase64 }) => sum + Buffer.from(bytesBase64, 'base64').length, 0);
+    });
+    assert.equal(bytes, expected, agent);
+  }
 });
