@@ -14,6 +14,7 @@ import {
   createLogger,
   FencedError,
   type Lease,
+  type Membership,
   openAuthorityStore,
   openBroker,
   openLease,
@@ -25,6 +26,7 @@ const log = createLogger('test', '/dev/null');
 let server: TestBroker;
 let broker: Broker;
 let store: AuthorityStore;
+let worker: Membership;
 let fenced = 0;
 const compiled: CompileAnswer = { kind: 'compiled', version: 'v', policies: 1, rules: 2 };
 let compileAnswer: CompileAnswer = compiled;
@@ -34,6 +36,7 @@ before(async () => {
   broker = await openBroker(server.env, 'test', log);
   store = await openAuthorityStore(broker);
   await openWriter('first');
+  worker = compiling();
 });
 after(async () => {
   await broker.drain();
@@ -42,6 +45,11 @@ after(async () => {
 
 function openWriter(instance: string): Promise<AuthorityWriter> {
   return AuthorityWriter.open({ broker, store, instance, log, onFenced: () => fenced++ });
+}
+
+/** A policy worker that compiles what it is told to. */
+function compiling(): Membership {
+  return broker.respond(subjects.compile, queueGroups.policy, () => Buffer.from(JSON.stringify(compileAnswer)));
 }
 
 async function apply(text: string): Promise<ApplyAnswer> {
@@ -68,14 +76,15 @@ async function member(onAdvance: (seq: number) => Promise<void> | void, onLost =
 }
 
 test('without a policy worker nothing changes', async () => {
+  await worker.leave();
   const head = await store.head();
   const answer = await apply('one');
   assert.equal(answer.kind, 'failed');
   assert.equal(await store.head(), head);
+  worker = compiling();
 });
 
 test('policies at fault change nothing, and the faults come back', async () => {
-  broker.respond(subjects.compile, queueGroups.policy, () => Buffer.from(JSON.stringify(compileAnswer)));
   const fault = { file: 'p.yaml', line: 3, column: 4, message: 'no' };
   compileAnswer = { kind: 'faults', faults: [fault] };
   const head = await store.head();
