@@ -46,7 +46,6 @@ export function createForward(connection: ClusterConnection): Forward {
       method: outgoing.canonical.method,
       path: basePath + outgoing.canonical.target.canonical,
       headers: { ...upstreamHeaders(request, outgoing), ...identity },
-      signal: outgoing.cut,
     };
     const isRead = options.method === 'GET' || options.method === 'HEAD';
 
@@ -64,6 +63,10 @@ export function createForward(connection: ClusterConnection): Forward {
               isReused = upstream.reusedSocket;
               if (isReused) sent = true;
               else socket.once('secureConnect', () => (sent = true));
+            });
+            // The option `signal` would watch over the whole exchange, and the delivery does that itself.
+            outgoing.cut.addEventListener('abort', () => {
+              if (delivering === undefined) upstream.destroy();
             });
             // http2-proxy would wait for a body that has been read already.
             upstream.end(outgoing.body.bytes);
