@@ -1,0 +1,61 @@
+import { isUtf8 } from 'node:buffer';
+import { BodyError } from './body-error.ts';
+import { JsonCursor, JsonError, maxDepth, openBrace, openBracket, quote, type StringSpan } from './json.ts';
+
+/**
+ * Holds a body to be one JSON value (RFC 8259) that every reader understands alike: valid UTF-8, no key twice in
+ * an object, no lone surrogate, not nested deeper than `maxDepth`, nothing behind it. Readers differ on all of these:
+ * of a key that comes twice, Go merges objects where JavaScript takes the last. Keys that differ by case are different
+ * to the API server in every kind of body (tried). A body that passes may go on byte for
+ * byte. Throws `BodyError`, which never quotes a value.
+ */
+export function checkJson(body: Buffer): void {
+  if (!isUtf8(body)) throw new BodyError('it is not UTF-8');
+  try {
+    const cursor = new JsonCursor(body);
+    new Check(cursor).value(0);
+    cursor.end();
+  } catch (error) {
+    if (error instanceof JsonError) throw new BodyError(error.message);
+    throw error;
+  }
+}
+
+class Check {
+  readonly #cursor: JsonCursor;
+
+  constructor(cursor: JsonCursor) {
+    this.#cursor = cursor;
+  }
+
+  value(depth: number): void {
+    const cursor = this.#cursor;
+    if (depth > maxDepth) throw new BodyError(`it is nested deeper than ${maxDepth} levels`);
+    switch (cursor.peek()) {
+      case openBrace:
+        return this.#object(depth);
+      case openBracket:
+        return cursor.array(() => this.value(depth + 1));
+      case quote:
+        return this.#string(cursor.string());
+      default:
+        cursor.scalar();
+    }
+  }
+
+  #object(depth: number): void {
+    const seen = new Set<string>();
+    this.#cursor.object((key) => {
+      if (seen.has(key)) throw new BodyError(`the key ${JSON.stringify(key.slice(0, 64))} occurs twice in one object`);
+      if (!key.isWellFormed()) throw new BodyError('a key has half of a surrogate pair');
+      seen.add(key);
+      this.value(depth + 1);
+    });
+  }
+
+  /** Only an escape can be wrong in a string of valid UTF-8. */
+  #string(span: StringSpan): void {
+    if (span.escaped && !this.#cursor.text(span).isWellFormed())
+      throw new BodyError('a string has half of a surrogate pair');
+  }
+}
