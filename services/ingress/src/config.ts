@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ConfigError, type Env, integer, required } from '@sluice/runtime';
+import { type Limits, readLimits } from './limits.ts';
 
 /** Ingress's settings, read once. */
 export interface IngressConfig {
@@ -16,6 +17,8 @@ export interface IngressConfig {
   readonly kubeconfig: string;
   /** `SLUICE_CONTEXT`: empty: the kubeconfig's current one. */
   readonly context: string;
+  /** `SLUICE_LIMIT_…`. */
+  readonly limits: Limits;
 }
 
 /** Throws `ConfigError`. */
@@ -28,6 +31,7 @@ export function readConfig(env: Env): IngressConfig {
     keysDir: required(env, 'SLUICE_KEYS_DIR'),
     kubeconfig: env['SLUICE_KUBECONFIG'] ?? '',
     context: env['SLUICE_CONTEXT'] ?? '',
+    limits: readLimits(env),
   });
 }
 

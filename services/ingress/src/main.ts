@@ -44,6 +44,7 @@ runService('ingress', process.env, async ({ env, log }) => {
     forward: createForward(connection),
     ledger,
     lease,
+    limits: config.limits,
     live,
     failpoint: failpoints<FailpointName>(env),
     stop: stop.signal,

@@ -2,12 +2,14 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { refusalStatus } from '@sluice/kube';
 import type { Decision, ReasonCode, RequestAttributes } from '@sluice/model';
 import type { Failpoint, Lease, Logger } from '@sluice/runtime';
+import { answer } from './answer.ts';
 import type { Ask } from './ask.ts';
 import type { Authenticate } from './authenticate.ts';
 import { readableBody } from './body.ts';
 import { Call, type CallParts, refuseMasks } from './call.ts';
 import { AgentGone, deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
+import type { Limits } from './limits.ts';
 import type { LiveCalls } from './live.ts';
 import type { MaskClient } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
@@ -33,6 +35,7 @@ export interface PipelineParts extends CallParts {
   readonly failpoint: Failpoint<FailpointName>;
   /** By which the policies in force are known. */
   readonly lease: Lease;
+  readonly limits: Limits;
   readonly live: LiveCalls;
   /** Aborts when Sluice stops and calls still in hand are being cut. */
   readonly stop: AbortSignal;
@@ -47,20 +50,20 @@ export type Pipeline = (request: Request, response: Response) => Promise<void>;
  * a `Refusal`, and nothing goes to the cluster before the write-ahead is acknowledged.
  */
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const { ask, authenticate, failpoint, forward, lease, ledger, log, maskClient } = parts;
+  const { ask, authenticate, failpoint, forward, lease, ledger, limits, log, maskClient } = parts;
 
   return async (request, response) => {
     let call: Call | undefined;
     try {
       if (!ledger.healthy()) throw new Refusal('RecordUnavailable', 'Sluice cannot record calls now, so it takes none');
-      const canonical = canonicalise(request);
+      const canonical = canonicalise(request, limits);
       const agent = await authenticate(request);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, agent);
       if (!lease.held()) throw authorityLost();
       if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
       refuseMaskedSelector(canonical);
-      const bytes = await readBody(request);
+      const bytes = await readBody(request, limits);
       call.took(bytes);
       refuseMasks(bytes);
       const body = readableBody(bytes, header(request, 'content-type'), canonical.attributes);
@@ -143,7 +146,7 @@ function unexpected(error: unknown, call: Call | undefined, log: Logger): Refusa
 
 /** The failure exit of every stage: record the refusal, then answer it; cut what has been answered in part. */
 async function end(
-  { log, stop }: PipelineParts,
+  { limits, log, stop }: PipelineParts,
   response: Response,
   call: Call | undefined,
   why: Refusal | AgentGone,
@@ -170,7 +173,7 @@ async function end(
   }
   const status = refusalStatus({ reasonCode, message, hint, ...call?.policy, ...(record && { call: record.id }) });
   record?.outcome(outcomeOf(reasonCode), status.code, reasonCode);
-  answer(response, status);
+  answer(response, status, limits);
 }
 
 function outcomeOf(reasonCode: ReasonCode): 'refused' | 'failed' | 'cut' {
@@ -186,10 +189,3 @@ function cut(response: Response): void {
 
 /** NGHTTP2_INTERNAL_ERROR (RFC 9113, 7). */
 const internalError = 0x2;
-
-/** Answers with a `Status`. */
-export function answer(response: Response, status: ReturnType<typeof refusalStatus>): void {
-  const body = Buffer.from(status.body);
-  response.writeHead(status.code, { ...status.headers, 'content-length': String(body.length) });
-  response.end(body);
-}

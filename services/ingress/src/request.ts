@@ -3,28 +3,13 @@ import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
 import { parseTarget, queryValue, requestAttributes, type Target, TargetError } from '@sluice/kube';
 import type { RequestAttributes } from '@sluice/model';
 import { type Raw, raw } from '@sluice/runtime/raw';
+import { checkHeaders, checkUpgrade } from './headers.ts';
+import type { Limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
 export type Request = IncomingMessage | Http2ServerRequest;
 /** Over h2 it is Node's compatible `Http2ServerResponse`, which has a `stream` besides. */
 export type Response = ServerResponse;
-
-/** The API server's own limit on request bodies, bytes. */
-const maxBodyBytes = 3 * 1024 * 1024;
-/** A body must be whole within this time. */
-const bodyDeadlineMs = 60_000;
-
-/** Headers that mean something else when they come twice. Node joins or drops the second without a word. */
-const single: ReadonlySet<string> = new Set([
-  'authorization',
-  'host',
-  'content-length',
-  'content-type',
-  'content-encoding',
-  'transfer-encoding',
-  'accept',
-  'upgrade',
-]);
 
 /** A request, read strictly: method, target and headers mean one thing only. */
 export interface CanonicalRequest {
@@ -34,21 +19,8 @@ export interface CanonicalRequest {
 }
 
 /** Throws `Refusal`. */
-export function canonicalise(request: Request): CanonicalRequest {
-  const seen = new Set<string>();
-  for (let i = 0; i < request.rawHeaders.length; i += 2) {
-    const name = (request.rawHeaders[i] as string).toLowerCase();
-    if (single.has(name) && seen.has(name)) throw new Refusal('TargetNotCanonical', `the header ${name} occurs twice`);
-    seen.add(name);
-  }
-  const { headers } = request;
-  const authority = headers[':authority'];
-  if (authority !== undefined && headers.host !== undefined && headers.host !== authority) {
-    throw new Refusal('TargetNotCanonical', 'the request names two hosts');
-  }
-  if (headers['content-encoding'] !== undefined) {
-    throw new Refusal('BodyNotReadable', 'a request body may not have a Content-Encoding');
-  }
+export function canonicalise(request: Request, limits: Limits): CanonicalRequest {
+  checkHeaders(request, limits);
   const method = request.method ?? '';
   let target: Target;
   try {
@@ -57,37 +29,53 @@ export function canonicalise(request: Request): CanonicalRequest {
     if (error instanceof TargetError) throw new Refusal('TargetNotCanonical', error.message);
     throw error;
   }
+  // RFC 6750, 2.3: a token in a URL ends in every log on the way.
+  if (target.query.some(([name]) => /^(access_)?token$/i.test(name)))
+    throw new Refusal('TargetNotCanonical', 'the query carries a token');
   const attributes = requestAttributes(method, target);
   if (attributes === null) throw new Refusal('MethodNotAllowed', 'the request stands for no Kubernetes verb');
   if ((method === 'GET' || method === 'HEAD') && hasBody(request)) {
     throw new Refusal('TargetNotCanonical', `a ${method} request may not have a body`);
   }
+  checkUpgrade(header(request, 'upgrade'), attributes);
   return { method, target, attributes };
 }
 
 /** The whole body. Throws `Refusal`; an agent that goes away half way is one, too. */
-export async function readBody(request: Request): Promise<Raw> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw tooLarge();
-  const timer = setTimeout(() => request.destroy(new Error('slow body')), bodyDeadlineMs);
+export function readBody(request: Request, limits: Limits): Promise<Raw> {
+  const { promise, resolve, reject } = Promise.withResolvers<Raw>();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > maxBodyBytes) throw tooLarge();
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
-    throw new Refusal('BodyNotReadable', 'the request body stopped half way');
-  } finally {
-    clearTimeout(timer);
-  }
-  return raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+  const take = (chunk: Buffer): void => {
+    bytes += chunk.length;
+    if (bytes > limits.bodyBytes) refuse(tooLarge(limits));
+    else chunks.push(chunk);
+  };
+  // What is left stays unread: reading it on would let an agent send without end.
+  const refuse = (why: Refusal): void => {
+    request.off('data', take);
+    request.pause();
+    reject(why);
+  };
+  const stopped = (): void => refuse(new Refusal('BodyNotReadable', 'the request body stopped half way'));
+  const late = new Refusal('BodyNotReadable', `the request body was not there after ${limits.bodyMs / 1_000} s`);
+  const timer = setTimeout(refuse, limits.bodyMs, late);
+
+  if (Number(header(request, 'content-length')) > limits.bodyBytes) refuse(tooLarge(limits));
+  else if (request.destroyed || request.aborted) stopped();
+  else request.on('data', take);
+  // A stream that the agent resets with NO_ERROR ends as if its body were whole; `aborted` comes before that.
+  for (const event of ['aborted', 'error', 'close']) request.once(event, stopped);
+  request.once('end', () => {
+    if (request.rawTrailers.length > 0) refuse(new Refusal('TargetNotCanonical', 'the request has trailers'));
+    else resolve(raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+  });
+  return promise.finally(() => clearTimeout(timer));
 }
 
-function tooLarge(): Refusal {
-  return new Refusal('BodyTooLarge', 'the request body exceeds 3 MiB, the API server\u2019s own limit');
+function tooLarge({ bodyBytes }: Limits): Refusal {
+  const limit = `${bodyBytes / 1024 / 1024} MiB`;
+  return new Refusal('BodyTooLarge', `the request body exceeds ${limit}, the API server\u2019s own limit`);
 }
 
 /** Whether the agent closed the connection, or over h2 the stream, of an answer. */
@@ -101,7 +89,8 @@ export function header(request: Request, name: string): string {
   return typeof value === 'string' ? value : '';
 }
 
-function hasBody(request: Request): boolean {
+/** Whether the head of a request says that a body follows. */
+export function hasBody(request: Request): boolean {
   const { headers } = request;
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) return true;
   // HTTP/2 frames a body without any header: END_STREAM on the headers says that there is none.

@@ -4,9 +4,12 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { refusalStatus } from '@sluice/kube';
 import { ConfigError, type Logger } from '@sluice/runtime';
+import { answer } from './answer.ts';
 import type { IngressConfig } from './config.ts';
-import { answer, type Pipeline } from './pipeline.ts';
-import type { Request, Response } from './request.ts';
+import { Connection, lookMs } from './connection.ts';
+import type { Limits } from './limits.ts';
+import type { Pipeline } from './pipeline.ts';
+import { isGone, type Request, type Response } from './request.ts';
 
 /** A listening server. */
 export interface Listening {
@@ -15,12 +18,14 @@ export interface Listening {
   drain(): Promise<void>;
 }
 
-/** As many as kube-apiserver allows. */
-const maxConcurrentStreams = 100;
-/** An agent that opens a connection must complete TLS within this time. */
-const handshakeTimeoutMs = 10_000;
 /** Calls in hand have this long to end; watches never do by themselves. */
 const graceMs = 3_000;
+
+/** Where a socket carries its connection: over h2, requests and sessions show a proxy of the socket, not itself. */
+const connectionOf = Symbol('connection');
+interface Carrier {
+  [connectionOf]?: Connection;
+}
 
 /** HTTPS for agents: h2 and http/1.1 by ALPN. Throws `ConfigError` when it cannot listen. */
 export async function listen(
@@ -29,42 +34,69 @@ export async function listen(
   stop: AbortController,
   log: Logger,
 ): Promise<Listening> {
+  const { limits } = config;
   const inHand = new Set<Promise<void>>();
   const sessions = new Set<ServerHttp2Session>();
-  const sockets = new Set<TLSSocket>();
+  const connections = new Map<TLSSocket, Connection>();
   let draining = false;
 
   const server = createSecureServer({
     cert: config.tlsCert,
     key: config.tlsKey,
     minVersion: 'TLSv1.2',
-    allowHTTP1: true,
-    handshakeTimeout: handshakeTimeoutMs,
-    settings: { maxConcurrentStreams, enableConnectProtocol: false },
+    ...nodeOptions(limits),
+  });
+  server.maxConnections = limits.connections;
+  // Before Node's own listener, which makes the session and may have requests at once.
+  server.prependListener('secureConnection', (socket) => {
+    const connection = new Connection(socket, limits);
+    (socket as Carrier)[connectionOf] = connection;
+    connections.set(socket, connection);
+    socket.on('close', () => connections.delete(socket));
   });
   server.on('session', (session) => {
+    (session.socket as Carrier)[connectionOf]?.speaksH2(session);
     sessions.add(session);
     session.on('close', () => sessions.delete(session));
     // Without a listener a broken connection would end the process.
     session.on('error', (error) => log.info({ err: error.message }, 'an agent\u2019s connection broke'));
   });
-  server.on('secureConnection', (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
   server.on('request', (request, response) => take(request, response as unknown as Response));
+  server.on('connect', (_request: Request, to: TLSSocket | Response) => {
+    if ('stream' in to) {
+      refuse(to as Response, 'MethodNotAllowed', 'Sluice is no proxy for CONNECT');
+      return;
+    }
+    // Over h1 Node hands out the bare socket, without a listener for its errors.
+    to.on('error', () => undefined);
+    to.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\n\r\n');
+  });
 
   const take = (request: Request, response: Response): void => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
+    // A stream may be reset before its request is handed out.
+    if (isGone(response)) return;
+    if ((request.socket as Carrier)[connectionOf]?.begin(request, response) !== 'taken') return;
     if (draining) {
-      answer(response, refusalStatus({ reasonCode: 'Draining', message: 'Sluice is stopping and takes no new calls' }));
+      refuse(response, 'Draining', 'Sluice is stopping and takes no new calls');
       return;
     }
     const call = pipeline(request, response);
     inHand.add(call);
     void call.finally(() => inHand.delete(call));
   };
+  const refuse = (response: Response, reasonCode: 'Draining' | 'MethodNotAllowed', message: string): void =>
+    answer(response, refusalStatus({ reasonCode, message }), limits);
+
+  const looking = setInterval(() => {
+    for (const connection of connections.values()) {
+      const complaint = connection.look();
+      if (complaint === undefined) continue;
+      log.info({ complaint }, 'closing a connection');
+      connection.close();
+    }
+  }, lookMs);
 
   server.listen(config.port, config.host);
   try {
@@ -84,11 +116,42 @@ export async function listen(
       const late = setTimeout(() => {
         stop.abort();
         for (const session of sessions) session.destroy();
-        for (const socket of sockets) socket.destroy();
+        for (const socket of connections.keys()) socket.destroy();
       }, graceMs);
       while (inHand.size > 0) await Promise.all(inHand);
       clearTimeout(late);
-      for (const socket of sockets) socket.destroy();
+      clearInterval(looking);
+      for (const socket of connections.keys()) socket.destroy();
     },
+  };
+}
+
+/** Limits as Node names them. What it has no name for stands in `Connection`, `checkHeaders` and `readBody`. */
+function nodeOptions(limits: Limits): Parameters<typeof createSecureServer>[0] {
+  // The types know one of these options, Node all (lib/_http_server.js, storeHTTPOptions).
+  const http1Options = {
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersMs,
+    // A body that is not read has the time of one that is, and then some: the better answer comes first.
+    requestTimeout: limits.headersMs + limits.bodyMs + lookMs,
+    connectionsCheckingInterval: lookMs,
+    keepAliveTimeout: limits.idleMs,
+  };
+  return {
+    allowHTTP1: true,
+    http1Options,
+    handshakeTimeout: limits.handshakeMs,
+    settings: {
+      maxConcurrentStreams: limits.streams,
+      maxHeaderListSize: limits.headerBytes,
+      enableConnectProtocol: false,
+    },
+    // Beside the pseudo-headers.
+    maxHeaderListPairs: limits.headers + 4,
+    maxSessionMemory: limits.sessionMegabytes,
+    maxSessionRejectedStreams: limits.rejectedStreams,
+    maxSessionInvalidFrames: limits.invalidFrames,
+    streamResetBurst: limits.streamResetBurst,
+    streamResetRate: limits.streamResetsPerSecond,
   };
 }

@@ -1,0 +1,38 @@
+import type { ServerHttp2Stream } from 'node:http2';
+import type { refusalStatus } from '@sluice/kube';
+import type { Limits } from './limits.ts';
+import { hasBody, header, type Response } from './request.ts';
+
+/** NGHTTP2_NO_ERROR (RFC 9113, 7). */
+const noError = 0x0;
+
+/**
+ * Answers with a `Status`. What is left of the request is never read, so that nobody takes it for another one: over h1
+ * the connection closes behind the answer, over h2 the stream does (RFC 9113, 8.1).
+ */
+export function answer(response: Response, status: ReturnType<typeof refusalStatus>, limits: Limits): void {
+  const body = Buffer.from(status.body);
+  const headers = { ...status.headers, 'content-length': String(body.length) };
+  if ('stream' in response) {
+    const stream = response.stream as ServerHttp2Stream;
+    giveUp(response, () => stream.close(noError), limits);
+    response.writeHead(status.code, headers);
+    response.end(body, () => stream.readableEnded || stream.close(noError));
+    return;
+  }
+  const { req: request, socket } = response;
+  giveUp(response, () => socket?.destroy(), limits);
+  const isRead = header(request, 'upgrade') === '' && (request.complete || !hasBody(request));
+  if (isRead) {
+    response.writeHead(status.code, headers).end(body);
+    return;
+  }
+  response.writeHead(status.code, { ...headers, connection: 'close' }).write(body);
+  setTimeout(() => response.end(), limits.lingerMs);
+}
+
+/** An agent that does not take its answer holds nothing for ever. */
+function giveUp(response: Response, close: () => void, limits: Limits): void {
+  const timer = setTimeout(close, limits.refusalMs);
+  response.once('close', () => clearTimeout(timer));
+}
