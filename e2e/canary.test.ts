@@ -99,6 +99,24 @@ test('secret and marker go through every verb while the recorder is away', async
     await kubectl('patch', resource, 'canary', '--type=json', '-o', 'json', '-p', JSON.stringify([operation]));
     await kubectl('get', '--raw', `/api/v1/namespaces/default/${resource}s/canary`);
     await kubectl('delete', resource, 'canary', '--dry-run=server', '-o', 'yaml');
+    // Newer kubectls send these as protobuf.
+    const kind = resource === 'secret' ? ['secret', 'generic'] : ['configmap'];
+    await kubectl('create', ...kind, 'canary-2', `--from-literal=value=${value}`, '--dry-run=server', '-o', 'yaml');
+    const collection = `/api/v1/namespaces/default/${resource}s`;
+    const yaml = object(resource === 'secret' ? 'Secret' : 'ConfigMap', field, value);
+    const apply = `${collection}/canary?dryRun=All&fieldManager=canary`;
+    for (const [method, path, type, body] of [
+      ['POST', `${collection}?dryRun=All`, 'application/yaml', yaml.replace('name: canary', 'name: canary-3')],
+      ['PATCH', apply, 'application/apply-patch+yaml', yaml],
+      // What cannot be read is not quoted either.
+      ['POST', collection, 'application/yaml', `${yaml}broken: [${value}`],
+      ['POST', collection, 'application/json', JSON.stringify({ [field]: { value } }).slice(0, -1)],
+      ['POST', collection, 'application/json', `{"${field}":{"value":"${value}","value":"${value}"}}`],
+      ['POST', collection, 'application/vnd.kubernetes.protobuf', `k8s\0${value}`],
+    ] as const) {
+      const answered = await sluice.call(method, path, body, { 'content-type': type });
+      shown.push({ code: 0, stdout: answered.body, stderr: '' });
+    }
   }
   // Tables with whole objects, and a deletecollection that only pretends: both answer with everything.
   const table = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' };

@@ -1,6 +1,11 @@
 import type { RequestAttributes } from '@sluice/model';
 import { queryValue, type Target } from './target.ts';
 
+/** Whether a method stands for a Kubernetes verb. */
+export function hasVerb(method: string): boolean {
+  return verbs.has(method);
+}
+
 /**
  * Request attributes, as `RequestInfoFactory.NewRequestInfo` of k8s.io/apiserver derives them. `null`, to be
  * refused, when the method stands for no verb, a legacy prefix has nothing after it, or it takes the server's own

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
-import { parseTarget, queryValue, requestAttributes, type Target, TargetError } from '@sluice/kube';
+import { hasVerb, parseTarget, queryValue, requestAttributes, type Target, TargetError } from '@sluice/kube';
 import type { RequestAttributes } from '@sluice/model';
 import { type Raw, raw } from '@sluice/runtime/raw';
 import { checkHeaders, checkUpgrade } from './headers.ts';
@@ -33,7 +33,10 @@ export function canonicalise(request: Request, limits: Limits): CanonicalRequest
   if (target.query.some(([name]) => /^(access_)?token$/i.test(name)))
     throw new Refusal('TargetNotCanonical', 'the query carries a token');
   const attributes = requestAttributes(method, target);
-  if (attributes === null) throw new Refusal('MethodNotAllowed', 'the request stands for no Kubernetes verb');
+  if (attributes === null) {
+    if (!hasVerb(method)) throw new Refusal('MethodNotAllowed', 'the method stands for no Kubernetes verb');
+    throw new Refusal('TargetNotCanonical', 'it cannot be said for sure what the API server would take the target for');
+  }
   if ((method === 'GET' || method === 'HEAD') && hasBody(request)) {
     throw new Refusal('TargetNotCanonical', `a ${method} request may not have a body`);
   }
