@@ -17,7 +17,8 @@ export function answer(response: Response, status: ReturnType<typeof refusalStat
     const stream = response.stream as ServerHttp2Stream;
     giveUp(response, () => stream.close(noError), limits);
     response.writeHead(status.code, headers);
-    response.end(body, () => stream.readableEnded || stream.close(noError));
+    response.end(body);
+    if (!stream.readableEnded) setTimeout(() => stream.close(noError), limits.lingerMs);
     return;
   }
   const { req: request, socket } = response;

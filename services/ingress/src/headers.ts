@@ -12,7 +12,6 @@ const single: ReadonlySet<string> = new Set([
   'content-encoding',
   'content-length',
   'content-type',
-  'expect',
   'host',
   'kubectl-command',
   'kubectl-session',
