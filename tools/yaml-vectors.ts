@@ -40,7 +40,7 @@ function kubectl(args: readonly string[], input = ''): string {
 }
 
 /** A proposal of TC39 that Node has, and TypeScript does not know. */
-const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+const { rawJSON: rawJson } = JSON as unknown as { readonly rawJSON: (this: void, text: string) => unknown };
 
 async function startProxy(): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const child = spawn('kubectl', ['--kubeconfig', options.kubeconfig ?? '', 'proxy', '--port=0']);

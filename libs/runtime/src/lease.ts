@@ -85,7 +85,7 @@ export async function openLease(options: LeaseOptions): Promise<Lease> {
     }
   }
   void (async () => {
-    while (!isClosed) {
+    for (;;) {
       // What was heard of while the last answer was on its way is asked for at once.
       await pause(renewMs);
       if (isClosed) return;

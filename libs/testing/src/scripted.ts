@@ -1,7 +1,7 @@
 // A cluster that answers what a test tells it to, well-formed or not, and keeps what really arrived.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -35,13 +35,17 @@ export interface ScriptedCluster {
 export async function openScripted(dir: string): Promise<ScriptedCluster> {
   const authority = await createAuthority('scripted cluster of the tests');
   const requests: ArrivedRequest[] = [];
-  const server = createServer(await createServerCertificate(authority), async (request, response) => {
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url: target = '', headers } = request;
     const arrived = { method, target, headers, body: await buffer(request) };
     // What Sluice itself asks as it starts is no call.
     if (target !== '/version') requests.push(arrived);
     const { status = 200, headers: sent = {}, body } = cluster.answer(arrived);
     response.writeHead(status, { 'content-type': 'application/json', ...sent }).end(body);
+  };
+  const server = createServer(await createServerCertificate(authority), (request, response) => {
+    // A request that breaks off has no answer.
+    serve(request, response).catch(() => response.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

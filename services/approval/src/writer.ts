@@ -51,7 +51,7 @@ export class AuthorityWriter {
     const head = await store.head();
     const epoch = await store.append(authority.writer, encode({ instance }), head);
     const writer = new AuthorityWriter(parts, epoch, new Leases({ succeeds: head > 0 }, performance.now()));
-    broker.respond(subjects.lease, queueGroups.approval, (payload) => writer.#lease(decode<LeaseRequest>(payload)));
+    broker.respond(subjects.lease, queueGroups.approval, (payload) => writer.#lease(decode(payload) as LeaseRequest));
     broker.respond(subjects.apply, queueGroups.approval, async (payload) => {
       const applied = writer.#applying.then(() => writer.#apply(payload));
       writer.#applying = applied.catch(() => undefined);
@@ -69,7 +69,7 @@ export class AuthorityWriter {
   async #apply(payload: Uint8Array): Promise<ApplyAnswer> {
     const { broker, store, log, onFenced } = this.#parts;
     try {
-      const compiled = decode<CompileAnswer>(await broker.request(subjects.compile, payload, compileTimeoutMs));
+      const compiled = decode(await broker.request(subjects.compile, payload, compileTimeoutMs)) as CompileAnswer;
       if (compiled.kind === 'faults') return compiled;
       const before = await store.last(authority.policies);
       if (before === null || digest(before.payload) !== digest(payload)) {
@@ -113,16 +113,15 @@ export class AuthorityWriter {
 
 /** The texts of policies, not their order, make them what they are. */
 function digest(payload: Uint8Array): string {
-  const { files } = decode<PolicyFiles>(payload);
-  return createHash('sha256')
-    .update(JSON.stringify(files.map(({ name, text }) => [name, text]).sort()))
-    .digest('hex');
+  const { files } = decode(payload) as PolicyFiles;
+  const sorted = files.map(({ name, text }) => JSON.stringify([name, text])).toSorted();
+  return createHash('sha256').update(sorted.join('\n')).digest('hex');
 }
 
 function encode(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-function decode<T>(payload: Uint8Array): T {
-  return JSON.parse(Buffer.from(payload).toString()) as T;
+function decode(payload: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(payload).toString());
 }

@@ -20,11 +20,12 @@ const deny: Decision = { ...base, effect: 'deny', reasonCode: 'DeniedByRule', re
 function liveCall(...answers: (() => Decision)[]) {
   const calls = new LiveCalls(log);
   const cuts: Refusal[] = [];
+  const last = answers.at(-1) ?? (() => deny);
   let asked = 0;
   const remove = calls.add({
     id: 'c',
     decision: allow('u'),
-    decideAgain: async () => (answers[asked++] ?? (answers.at(-1) as () => Decision))(),
+    decideAgain: async () => (answers[asked++] ?? last)(),
     cut: (why) => cuts.push(why),
   });
   return { calls, cuts, remove, asked: () => asked };
