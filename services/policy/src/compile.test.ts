@@ -54,7 +54,14 @@ const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
     22,
     /unknown field "labels".*known here: name/,
   ],
-  ['an unknown field of the spec', policy(pods).replace('  rules', '  otherwise: ask\n  rules'), 7, 3, /"otherwise"/],
+  ['an unknown field of the spec', policy(pods).replace('  rules', '  fallback: ask\n  rules'), 7, 3, /"fallback"/],
+  [
+    'an otherwise that allows',
+    policy(pods).replace('  rules', '  otherwise: allow\n  rules'),
+    7,
+    14,
+    /otherwise is deny or ask/,
+  ],
   [
     'an empty spec',
     'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: p }\nspec:\n',
@@ -74,12 +81,36 @@ const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
   ['no subjects', policy(pods).replace('[{ agent: demo }]', '[]'), 5, 13, /a list with at least one entry/],
   ['a system user', policy(pods).replace('user: u', 'user: "system:admin"'), 6, 39, /system: user/],
   ['a system group', policy(pods).replace('[g]', '[g, "system:masters"]'), 6, 54, /system: group/],
+  ['an unknown obligation', policy(pods).replace('{ impersonate', '{ notify: sre, impersonate'), 6, 18, /"notify"/],
   [
-    'an obligation of another kind',
-    policy(pods).replace('{ impersonate', '{ record: full, impersonate'),
+    'a record that is not full',
+    policy(pods).replace('{ impersonate', '{ record: some, impersonate'),
     6,
-    18,
-    /"record"/,
+    26,
+    /record must be full/,
+  ],
+  [
+    'a deadline without unit',
+    policy(pods).replace('{ impersonate', '{ deadline: "30", impersonate'),
+    6,
+    28,
+    /30s, 10m/,
+  ],
+  ['a deadline of nothing', policy(pods).replace('{ impersonate', '{ deadline: 0s, impersonate'), 6, 28, /30s, 10m/],
+  ['a deadline in days', policy(pods).replace('{ impersonate', '{ deadline: 1d, impersonate'), 6, 28, /30s, 10m/],
+  [
+    'an ask without identity',
+    policy(pods.replace('allow', 'ask')).replace(/ {2}obligations.*\n/, ''),
+    5,
+    3,
+    /needs obligations\.impersonate/,
+  ],
+  [
+    'otherwise ask without identity',
+    policy(pods.replace('allow', 'deny')).replace(/obligations.*\n/, 'otherwise: ask\n'),
+    5,
+    3,
+    /needs obligations\.impersonate/,
   ],
   [
     'an allow without identity',
@@ -96,13 +127,41 @@ const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
     /unknown field "whn"/,
   ],
   [
-    'a condition',
+    'a condition of an unknown variable',
     policy('{ effect: deny, verbs: [get], resources: [pods], when: "x" }'),
     8,
-    56,
-    /known here: name, effect/,
+    63,
+    /Unknown variable: x/,
   ],
-  ['another effect', policy('{ effect: ask, verbs: [get], resources: [pods] }'), 8, 17, /effect is allow or deny/],
+  [
+    'a condition that is no text',
+    policy('{ effect: deny, verbs: [get], resources: [pods], when: true }'),
+    8,
+    62,
+    /a text is wanted here/,
+  ],
+  [
+    'a condition for a URL at fault',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [/x], when: "request.pat == \'/x\'" }'),
+    8,
+    75,
+    /No such key: pat/,
+  ],
+  [
+    'a condition on the value of a Secret',
+    policy('{ effect: deny, verbs: [create], resources: ["*"], when: "object.data.a == \'\'" }'),
+    8,
+    65,
+    /object\.data is masked/,
+  ],
+  ['no effect', policy('{ verbs: [get], resources: [pods] }'), 8, 7, /effect is missing/],
+  [
+    'another effect',
+    policy('{ effect: audit, verbs: [get], resources: [pods] }'),
+    8,
+    17,
+    /effect is deny or allow or ask/,
+  ],
   ['no verbs', policy('{ effect: deny, resources: [pods] }'), 8, 7, /verbs is missing/],
   ['verbs that are no list', policy('{ effect: deny, verbs: get, resources: [pods] }'), 8, 30, /a list/],
   ['an empty list of verbs', policy('{ effect: deny, verbs: [], resources: [pods] }'), 8, 30, /at least one entry/],
@@ -179,8 +238,57 @@ for (const [what, text, line, column, message] of faults) {
   });
 }
 
+/** How a rule writes a condition whose last word is at fault, and where that word stands in the file. */
+const writings: readonly (readonly [string, string, number, number])[] = [
+  ['plain', 'request.verb == "get" && nobody', 10, 38],
+  ['plain, over two lines', 'request.verb == "get"\n         && nobody', 11, 13],
+  ['in double quotes', '"request.verb == \'get\' && nobody"', 10, 39],
+  ['in double quotes, with escapes', '"request.verb == \\"get\\" && nobody"', 10, 41],
+  ['in single quotes', '\'request.verb == "get" && nobody\'', 10, 39],
+  ['in single quotes, doubled inside', "'request.verb == ''get'' && nobody'", 10, 41],
+  ['as a block', '|\n        request.verb == "get"\n          && nobody', 12, 14],
+  ['as a block under a comment', '|- # only this\n        request.verb == "get" &&\n\n        nobody', 13, 9],
+  ['as a folded block', '>\n        request.verb == "get"\n        && nobody', 12, 12],
+  ['as an empty block', '|\n', 10, 13],
+];
+
+for (const [how, when, line, column] of writings) {
+  test(`a fault in a condition written ${how} is at ${line}:${column}`, () => {
+    const rule = `effect: deny\n      verbs: [get]\n      when: ${when}\n      resources: [pods]`;
+    const [fault, ...more] = errorsOf(policy(rule));
+    assert.deepEqual([fault?.line, fault?.column, more.length], [line, column, 0]);
+  });
+}
+
+test('a condition that stops short is at fault behind its end', () => {
+  const rule = (when: string): string => policy(`{ effect: deny, verbs: [get], resources: [pods], when: ${when} }`);
+  assert.deepEqual(
+    ["'request.'", '"request."', 'request. '].map((when) => errorsOf(rule(when))[0]?.column),
+    [71, 71, 70],
+  );
+});
+
+test('a deadline is read in seconds, minutes and hours', () => {
+  const deadlines = ['30s', '10m', '2h'].map((deadline) => {
+    const text = policy(pods).replace('{ impersonate', `{ deadline: ${deadline}, impersonate`);
+    return compiled(text).policies[0]?.obligations?.deadlineMs;
+  });
+  assert.deepEqual(deadlines, [30_000, 600_000, 7_200_000]);
+});
+
+test('what a policy leaves out is the careful choice', () => {
+  const [policyOf] = compiled(policy(pods)).policies;
+  assert.equal(policyOf?.otherwise, 'deny');
+  assert.deepEqual(policyOf?.obligations, {
+    impersonate: { user: 'u', groups: ['g'] },
+    isRecordFull: false,
+    deadlineMs: null,
+  });
+  assert.equal(policyOf?.rules[0]?.when, null);
+});
+
 test('lines end with CR LF as well', () => {
-  const text = policy('{ effect: ask, verbs: [get], resources: [pods] }').replaceAll('\n', '\r\n');
+  const text = policy('{ effect: audit, verbs: [get], resources: [pods] }').replaceAll('\n', '\r\n');
   assert.deepEqual(
     errorsOf(text).map(({ line, column }) => [line, column]),
     [[8, 17]],
@@ -188,7 +296,7 @@ test('lines end with CR LF as well', () => {
 });
 
 test('a fault in the second document of a file counts lines from the top of the file', () => {
-  const text = `${policy(pods, 'first')}---\n${policy('{ effect: ask, verbs: [get], resources: [pods] }', 'second')}`;
+  const text = `${policy(pods, 'first')}---\n${policy('{ effect: audit, verbs: [get], resources: [pods] }', 'second')}`;
   assert.deepEqual(
     errorsOf(text).map(({ line, column }) => [line, column]),
     [[17, 17]],
@@ -196,7 +304,7 @@ test('a fault in the second document of a file counts lines from the top of the 
 });
 
 test('all faults of all files are reported, each with its file', () => {
-  const broken = policy('{ effect: ask, verbs: [get], resources: [pods] }');
+  const broken = policy('{ effect: audit, verbs: [get], resources: [pods] }');
   const result = compile(
     [
       { name: 'a.yaml', text: broken },
@@ -242,7 +350,7 @@ test('an issuer may be left out only while one is configured', () => {
 
 test('a policy that only denies needs no identity', () => {
   const text = policy('{ effect: deny, verbs: [get], resources: [pods] }').replace(/ {2}obligations.*\n/, '');
-  assert.equal(compiled(text).policies[0]?.impersonate, null);
+  assert.equal(compiled(text).policies[0]?.obligations, null);
 });
 
 test('policies are sorted by name, whatever file they are in', () => {

@@ -28,7 +28,7 @@ export function compile(files: readonly PolicyFile[], issuers: readonly string[]
       for (const error of document.errors) report(error.pos[0], error.message);
       const { contents } = document;
       if (document.errors.length > 0 || contents === null || (isScalar(contents) && contents.value === null)) continue;
-      const policy = new PolicyReader(report, issuers, names).policy(contents);
+      const policy = new PolicyReader(new FormReader(file.text, report), issuers, names).policy(contents);
       if (policy !== null) policies.push(policy);
     }
   }
@@ -63,8 +63,8 @@ class PolicyReader {
   /** Names of the policies read so far, by all readers. */
   readonly #names: Set<string>;
 
-  constructor(report: (offset: number, message: string) => void, issuers: readonly string[], names: Set<string>) {
-    this.#form = new FormReader(report);
+  constructor(form: FormReader, issuers: readonly string[], names: Set<string>) {
+    this.#form = form;
     this.#issuers = issuers;
     this.#names = names;
   }

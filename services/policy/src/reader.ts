@@ -1,12 +1,14 @@
-import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml';
+import { isMap, isNode, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
 
 /** Reads a YAML tree as a form with known fields, and says of every fault where it stands. */
 export class FormReader {
+  readonly #source: string;
   readonly #report: (offset: number, message: string) => void;
   #failed = false;
 
-  /** `report` takes the fault's offset in the text. */
-  constructor(report: (offset: number, message: string) => void) {
+  /** `source`: the text that the tree is of. `report` takes the fault's offset in it. */
+  constructor(source: string, report: (offset: number, message: string) => void) {
+    this.#source = source;
     this.#report = report;
   }
 
@@ -85,13 +87,31 @@ export class FormReader {
     });
   }
 
-  /** `within`: of a plain or quoted text, the character that is at fault. */
-  fault(node: unknown, message: string, within = 0): void {
+  /** `within`: of a text, the character that is at fault. */
+  fault(node: unknown, message: string, within?: number): void {
     this.#failed = true;
-    const { range, type } = (node ?? {}) as { readonly range?: readonly number[] | null; readonly type?: string };
-    const quote = type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE' ? 1 : 0;
-    // In a block the offsets of text and value are not the same: its first line is near enough.
-    const offset = type === 'PLAIN' || quote === 1 ? within + quote : 0;
-    this.#report((range?.[0] ?? 0) + offset, message);
+    const start = isNode(node) ? (node.range?.[0] ?? 0) : 0;
+    const inside = within === undefined || !isScalar(node) ? 0 : this.#offsetIn(node, within);
+    this.#report(start + inside, message);
+  }
+
+  /**
+   * Where in its source a character of a text stands. Quotes, escapes, indentation and folded lines put only blanks,
+   * quotes and backslashes between characters that follow each other, so each is the next of its kind.
+   */
+  #offsetIn({ value, range, type }: Scalar, within: number): number {
+    const text = String(value);
+    const source = this.#source.slice(range?.[0], range?.[1]);
+    const isBlock = type === 'BLOCK_LITERAL' || type === 'BLOCK_FOLDED';
+    let at = isBlock ? source.indexOf('\n') : type === 'PLAIN' ? -1 : 0;
+    const skipTo = (character: string): void => {
+      if (character.trim() !== '') at = Math.max(at, source.indexOf(character, at + 1));
+    };
+    for (const character of text.slice(0, within)) skipTo(character);
+    // What stops short is at fault behind its end.
+    const [faulty = ' '] = text.slice(within);
+    if (faulty.trim() === '') return at + 1;
+    skipTo(faulty);
+    return at;
   }
 }
