@@ -80,20 +80,21 @@ export function checkCondition(source: string, { secrets }: { readonly secrets: 
   visit(ast, (node, isAsked) => {
     if (node.op === 'id' && node.args === 'object') readsBody = true;
     const masked = maskedPath(node, secrets && !isAsked);
-    if (masked !== '')
-      throw new FaultyCondition(
-        `${masked} is masked before a policy sees it, so a condition on its value means nothing; has() of it works`,
-        node.range.start,
-      );
+    if (masked === '') return;
+    const way = masked === lastApplied ? '' : '; has() of it works';
+    throw new FaultyCondition(
+      `${masked} is masked before a policy sees it, so a condition on its value means nothing${way}`,
+      node.range.start,
+    );
   });
   return { text: source, readsBody };
 }
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
 
-/** The masked path that an expression reads here; empty when none. */
+/** What an expression reads here although it is masked; empty when nothing. */
 function maskedPath(node: ASTNode, secrets: boolean): string {
-  if (node.op === 'value' && node.args === lastApplied) return `object.metadata.annotations["${lastApplied}"]`;
+  if (node.op === 'value' && node.args === lastApplied) return lastApplied;
   if (!secrets) return '';
   const member = memberOf(node);
   return member?.of === 'object' && (member.name === 'data' || member.name === 'stringData')
@@ -112,7 +113,7 @@ function memberOf(node: ASTNode): { readonly of: string; readonly name: string }
 /** Every node; `isAsked`: only whether it is there is asked, by a `has()`, which tells nothing of its value. */
 function visit(node: ASTNode, see: (node: ASTNode, isAsked: boolean) => void, isAsked = false): void {
   see(node, isAsked);
-  const asks = (node.op === 'call' && node.args[0] === 'has') || (isAsked && node.op === '.');
+  const asks = (node.op === 'call' && node.args[0] === 'has') || (isAsked && (node.op === '.' || node.op === '.?'));
   for (const child of childrenOf(node.args)) visit(child, see, asks);
 }
 

@@ -73,7 +73,6 @@ export class Conditions {
     const worker = new Worker(new URL('./condition-worker.ts', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
     });
-    worker.unref();
     worker.on('message', (word: ConditionWord) => {
       if (worker !== this.#worker) return;
       clearTimeout(this.#timer);
@@ -112,6 +111,7 @@ export class Conditions {
 
   /** Ends the thread with the condition in hand; the rest goes on in another one. */
   #giveUp(): void {
+    clearTimeout(this.#timer);
     void this.#worker?.terminate();
     this.#worker = null;
     const [head] = this.#waiting;
