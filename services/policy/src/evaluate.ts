@@ -105,30 +105,36 @@ async function judge(
   const candidates = grounds.set.index
     .rulesFor(request.agent, attributes)
     .filter(({ policy, rule }) => policy.connections.matches(request.connection) && fits(rule, attributes, request));
+  // With a body that cannot be read, nobody knows whether these match.
   const isBlind = ({ rule }: Entry): boolean => request.body === 'opaque' && rule.when?.readsBody === true;
-  const conditional = candidates.filter((entry) => entry.rule.when !== null && !isBlind(entry));
-  const verdicts = new Map<Entry, Verdict>();
-  if (conditional.length > 0) {
-    const texts = conditional.map(({ rule }) => rule.when?.text ?? '');
-    const answers = await grounds.conditions(texts, conditionInput(request, attributes, body, grounds.nowMs));
-    for (const [i, entry] of conditional.entries()) verdicts.set(entry, answers[i] ?? 'error');
-  }
-  const holds = (entry: Entry): boolean => {
-    if (entry.rule.when === null) return true;
-    const verdict = verdicts.get(entry) ?? 'error';
+  const readable = candidates.filter((entry) => !isBlind(entry));
+  const verdicts = await verdictsOn(grounds, readable, conditionInput(request, attributes, body, grounds.nowMs));
+  const matches = readable.filter((entry) => {
+    const verdict = verdicts.get(entry) ?? 'yes';
     return verdict === 'yes' || (verdict === 'error' && entry.rule.effect === 'deny');
-  };
-  const matches = candidates.filter(holds);
-  const denying = matches.find(({ rule }) => rule.effect === 'deny');
+  });
   const granting = matches.filter(({ rule }) => rule.effect !== 'deny');
-  const blind = candidates.find((entry) => isBlind(entry) && (entry.rule.effect !== 'allow' || granting.length === 0));
   const found = { attributes, granting, isOpaque: false };
-  if (denying !== undefined && !isBlind(denying)) return { ...found, effect: 'deny', by: denying };
+  const denying = matches.find(({ rule }) => rule.effect === 'deny');
+  if (denying !== undefined) return { ...found, effect: 'deny', by: denying };
+  const blind = candidates.find((entry) => isBlind(entry) && (entry.rule.effect !== 'allow' || granting.length === 0));
   if (blind !== undefined) return { ...found, effect: 'deny', by: blind, isOpaque: true };
   const asks = granting.find(({ rule }) => rule.effect === 'ask');
   if (asks !== undefined) return { ...found, effect: 'ask', by: asks };
   if (granting.length > 0) return { ...found, effect: 'allow', by: granting[0] };
   return { ...found, effect: asking(applicable).length > 0 ? 'ask' : 'deny', by: undefined };
+}
+
+/** What the conditions of these rules say; a rule without one is not in it. */
+async function verdictsOn(
+  { conditions }: Grounds,
+  entries: readonly Entry[],
+  input: ConditionInput,
+): Promise<ReadonlyMap<Entry, Verdict>> {
+  const conditional = entries.filter(({ rule }) => rule.when !== null);
+  const texts = conditional.map(({ rule }) => rule.when?.text ?? '');
+  const verdicts = await conditions(texts, input);
+  return new Map(conditional.map((entry, i) => [entry, verdicts[i] ?? 'error']));
 }
 
 /** The index has looked at subjects, verb and resource; the rest is looked at here. */
@@ -143,7 +149,7 @@ function fits(rule: Rule, attributes: RequestAttributes, { generateName, body }:
   // The server appends what nobody knows yet: only a glob that ends with a star covers it.
   if (generateName !== '') return rule.names.matches(`${generateName}\u0000`);
   // A create whose name cannot be read could be of any name.
-  return body === 'opaque' && attributes.verb === 'create' && rule.effect === 'deny';
+  return body === 'opaque' && attributes.verb === 'create' && rule.effect !== 'allow';
 }
 
 function strictest(judgements: readonly Judgement[]): Judgement {

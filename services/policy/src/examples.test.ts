@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { test } from 'node:test';
-import type { Decision, RequestAttributes } from '@sluice/model';
+import { after, test } from 'node:test';
+import type { Decision } from '@sluice/model';
 import { compile } from './compile.ts';
 import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
+import { agent, issuer, request } from './fixtures.ts';
 import type { PolicySet } from './policy.ts';
 
-const issuer = 'sluice';
 const directory = new URL('../../../deploy/examples/policies/', import.meta.url);
+
+const conditions = new Conditions();
+after(() => conditions.stop());
 
 function examples(): PolicySet {
   const files = readdirSync(directory).map((name) => ({ name, text: readFileSync(new URL(name, directory), 'utf8') }));
@@ -17,18 +20,9 @@ function examples(): PolicySet {
   return result.set;
 }
 
-function decide(attributes: RequestAttributes, agent = 'demo'): Decision {
-  const request = { call: '', digest: '', agent: { name: agent, issuer, groups: [] }, connection: 'demo', attributes };
-  return evaluate(examples(), request, 0);
-}
-
-/** `verb resource[.group][/subresource] [namespace]/[name]` */
-function resource(call: string): RequestAttributes {
-  const [verb = '', what = '', where = '/'] = call.split(' ');
-  const [full = '', subresource = ''] = what.split('/');
-  const [resource = '', ...group] = full.split('.');
-  const [namespace = '', name = ''] = where.split('/');
-  return { kind: 'resource', verb, apiGroup: group.join('.'), version: 'v1', resource, subresource, namespace, name };
+function decide(call: string, name = 'demo'): Promise<Decision> {
+  const grounds = { set: examples(), authority: 0, nowMs: 0, conditions: conditions.evaluate };
+  return evaluate(grounds, request(call, { agent: agent({ name }) }), null);
 }
 
 /** Call, and the rule that allows it. */
@@ -52,8 +46,8 @@ const allowed = [
 ] as const;
 
 for (const [call, rule] of allowed) {
-  test(`the demo agent may ${call}, by the rule ${rule}`, () => {
-    const decision = decide(resource(call));
+  test(`the demo agent may ${call}, by the rule ${rule}`, async () => {
+    const decision = await decide(call);
     assert.ok(decision.effect === 'allow');
     assert.equal(decision.rule, rule);
     assert.deepEqual(decision.obligations.impersonate, { user: 'sluice:tier:demo', groups: ['sluice:demo'] });
@@ -83,15 +77,15 @@ const refused = [
 ] as const;
 
 for (const [call, rule] of refused) {
-  test(`the demo agent may not ${call}`, () => {
-    const decision = decide(resource(call));
+  test(`the demo agent may not ${call}`, async () => {
+    const decision = await decide(call);
     assert.equal(decision.effect, 'deny');
     assert.deepEqual([decision.reasonCode, decision.rule], [rule === '' ? 'NoRuleMatched' : 'DeniedByRule', rule]);
   });
 }
 
-test('a refused delete of a namespace gives the reason of the rule', () => {
-  const decision = decide(resource('delete namespaces shop/shop'));
+test('a refused delete of a namespace gives the reason of the rule', async () => {
+  const decision = await decide('delete namespaces shop/shop');
   assert.ok(decision.effect === 'deny');
   assert.equal(decision.reason, "Namespaces are deleted by their owners, through the platform's pipeline.");
 });
@@ -106,17 +100,17 @@ for (const path of [
   '/version',
   '/healthz',
 ]) {
-  test(`the demo agent may get ${path}`, () => {
-    assert.equal(decide({ kind: 'nonResource', verb: 'get', path }).effect, 'allow');
+  test(`the demo agent may get ${path}`, async () => {
+    assert.equal((await decide(`get ${path}`)).effect, 'allow');
   });
 }
 
 for (const path of ['/metrics', '/logs/', '/debug/pprof/', '/']) {
-  test(`the demo agent may not get ${path}`, () => {
-    assert.equal(decide({ kind: 'nonResource', verb: 'get', path }).effect, 'deny');
+  test(`the demo agent may not get ${path}`, async () => {
+    assert.equal((await decide(`get ${path}`)).effect, 'deny');
   });
 }
 
-test('another agent may do nothing', () => {
-  assert.equal(decide(resource('list pods'), 'other').effect, 'deny');
+test('another agent may do nothing', async () => {
+  assert.equal((await decide('list pods', 'other')).effect, 'deny');
 });
