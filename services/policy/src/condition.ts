@@ -23,7 +23,10 @@ export class FaultyCondition extends Error {
 const maxTextLength = 4_096;
 
 const text = 'string';
-/** What an expression may speak of. `object` is the masked body: of a patch, what the patch says and no more. */
+/**
+ * What an expression may speak of. `object` is the masked body: of a patch, what the patch says and no more. Without a
+ * body, or with a JSON patch, there is none, and a condition that needs it is an error.
+ */
 const variables = {
   request: {
     verb: text,
