@@ -16,10 +16,11 @@ port.on('message', ({ texts, input }: ConditionTask) => {
   let context: Record<string, unknown> | null = null;
   try {
     const { request, agent, body, nowMs } = input;
-    const object = body === null ? [] : parseBody(Buffer.from(body));
+    const object: unknown = body === null ? undefined : parseBody(Buffer.from(body));
     // A JSON patch, which is a list, says steps and no object: to CEL here, a field of it would merely be absent, and a
     // deny on the field would let the patch pass.
-    context = { request, agent, now: new Date(nowMs), ...(Array.isArray(object) ? {} : { object }) };
+    const hasObject = object !== undefined && !Array.isArray(object);
+    context = { request, agent, now: new Date(nowMs), ...(hasObject ? { object } : {}) };
   } catch {
     // A body that is not JSON: nothing can be said of it.
   }
