@@ -214,33 +214,3 @@ test('an agent that no policy knows gets the same sentence and no hint', async (
   assert.equal(reason, 'agent "stranger" may not get pods "p" in namespace "a": no rule allows it');
   assert.equal(hint, '');
 });
-
-test('two policies that allow with different identities refuse each other', async () => {
-  const other = '{ user: "sluice:tier:other" }';
-  const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: other, rules: [get] });
-  const decision = denial(await decide(set, 'get pods x/p'));
-  assert.equal(decision.reasonCode, 'ObligationConflict');
-  assert.match(decision.reason, /"a" and "b"/);
-});
-
-test('two policies that allow with the same identity agree', async () => {
-  assert.equal(
-    (await decide(setOf({ name: 'a', rules: [get] }, { name: 'b', rules: [get] }), 'get pods x/p')).effect,
-    'allow',
-  );
-});
-
-test('a policy with another identity whose rules do not match is no conflict', async () => {
-  const other = {
-    name: 'b',
-    impersonate: '{ user: x }',
-    rules: ['{ effect: allow, verbs: [get], resources: [nodes] }'],
-  };
-  assert.equal((await decide(setOf({ name: 'a', rules: [get] }, other), 'get pods x/p')).effect, 'allow');
-});
-
-test('a deny comes before a conflict', async () => {
-  const deny = '{ effect: deny, verbs: [get], resources: [pods] }';
-  const set = setOf({ name: 'a', rules: [get] }, { name: 'b', impersonate: '{ user: x }', rules: [get, deny] });
-  assert.equal((await decide(set, 'get pods x/p')).reasonCode, 'DeniedByRule');
-});
