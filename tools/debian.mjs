@@ -18,10 +18,29 @@ const systemPath = `${process.env.PATH}:/usr/sbin:/usr/bin:/sbin:/bin`;
 export function fetchFromDebian(name, isGood, scratch, say) {
   rmSync(scratch, { recursive: true, force: true });
   const machine = new Apt(join(scratch, 'machine'), []);
-  if (machine.offers(name, isGood)) return machine.program(name, () => say('the suites this machine uses'));
-  const sid = machine.sid(join(scratch, 'sid'));
-  if (sid?.offers(name, isGood)) return sid.program(name, () => say('Debian sid'));
-  return undefined;
+  if (machine.offers(name, isGood)) {
+    say('the suites this machine uses');
+    return machine.program(name, name);
+  }
+  const sid = machine.debian(join(scratch, 'sid'), ['sid']);
+  if (!sid?.offers(name, isGood)) return undefined;
+  say('Debian sid');
+  return sid.program(name, name);
+}
+
+/**
+ * Fetches one program as several suites of Debian have it.
+ * @param {string} name of the program
+ * @param {{ suite: string, package: string }[]} sources the package that holds it in each suite
+ * @param {string} scratch a folder for this alone; the caller removes it
+ * @returns {(string | undefined)[]} one for each source, inside `scratch`; undefined where it cannot be had
+ */
+export function fetchFromSuites(name, sources, scratch) {
+  rmSync(scratch, { recursive: true, force: true });
+  const machine = new Apt(join(scratch, 'machine'), []);
+  const suites = sources.map(({ suite }) => suite);
+  const debian = machine.debian(join(scratch, 'debian'), suites);
+  return sources.map(({ suite, package: holder }) => debian?.program(name, `${holder}/${suite}`));
 }
 
 /** An apt of our own, which keeps everything it writes under one folder. */
@@ -50,24 +69,24 @@ class Apt {
     return version !== undefined && isGood(version);
   }
 
-  /** Downloads and unpacks; returns the program. */
-  program(name, say) {
-    say();
-    this.#run('download', '-qq', name);
-    const tree = join(this.#folder, 'tree');
-    for (const deb of readdirSync(this.#folder).filter((file) => file.endsWith('.deb'))) {
-      run('dpkg', ['-x', deb, tree], this.#folder);
-    }
+  /** The program of a package, which may name its suite (`package/suite`), downloaded and unpacked. */
+  program(name, holder) {
+    const place = join(this.#folder, 'packages', holder);
+    mkdirSync(place, { recursive: true });
+    run('apt-get', [...this.#options, 'download', '-qq', holder], place);
+    const tree = join(place, 'tree');
+    for (const deb of readdirSync(place).filter((file) => file.endsWith('.deb'))) run('dpkg', ['-x', deb, tree], place);
     return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
   }
 
-  /** An apt that reads Debian sid alone, from the mirror this machine uses; undefined where it uses none. */
-  sid(folder) {
+  /** An apt that reads these suites of Debian alone, from the mirror this machine uses; undefined where it uses none. */
+  debian(folder, suites) {
     const mirror = this.#debianMirror();
     if (mirror === undefined) return undefined;
     mkdirSync(folder, { recursive: true });
     const list = join(folder, 'sources.list');
-    writeFileSync(list, `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} sid main\n`);
+    const key = 'signed-by=/usr/share/keyrings/debian-archive-keyring.gpg';
+    writeFileSync(list, suites.map((suite) => `deb [${key}] ${mirror} ${suite} main\n`).join(''));
     return new Apt(folder, [
       `Dir::Etc::sourcelist=${list}`,
       'Dir::Etc::sourceparts=/dev/null',

@@ -2,12 +2,22 @@
 // packages. Runs on Node 20 and without packages, since it is what brings both.
 //
 //   node tools/setup.mjs nats-server kubectl      prints the path of each, one a line
+//   node tools/setup.mjs kubectl-versions         the same for every kubectl that the scenario is to pass with
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fetchFromDebian } from './debian.mjs';
+import { fetchFromDebian, fetchFromSuites } from './debian.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ownNode = join(root, 'node_modules', '.bin', 'node');
@@ -18,6 +28,13 @@ const servers = {
   'nats-server': { version: ['--version'], oldest: '2.10.23', formula: 'nats-server' },
   kubectl: { version: ['version', '--client'], oldest: '1.20.0', formula: 'kubernetes-cli' },
 };
+
+/** Where Debian has kubectl 1.20, 1.32 and the newest. Below 1.32 another package holds it. */
+const kubectlSources = [
+  { suite: 'bookworm', package: 'kubernetes-client' },
+  { suite: 'trixie', package: 'kubectl' },
+  { suite: 'sid', package: 'kubectl' },
+];
 
 /** Nothing to be done without a person; the message is the one line to show. */
 export class SetupError extends Error {}
@@ -117,6 +134,59 @@ export async function withServers() {
   };
 }
 
+/**
+ * The kubectls that the scenario is to pass with: Debian's (fetched before, or fetched now), the one on PATH, and those
+ * it has beside it.
+ * @returns {Promise<string[]>} absolute; each version once
+ * @throws {SetupError} where one cannot be fetched or does not run
+ */
+export async function ensureKubectls() {
+  const onPath = await ensureServer('kubectl');
+  const missing = () => kubectlSources.filter(({ suite }) => !works('kubectl', kubectlOf(suite)));
+  if (missing().length > 0) await alone(() => fetchKubectls(missing()));
+  return eachVersionOnce([...kubectlSources.map(({ suite }) => kubectlOf(suite)), ...kubectlsBeside(onPath), onPath]);
+}
+
+function kubectlOf(suite) {
+  return join(tools, `kubectl-${suite}`);
+}
+
+function fetchKubectls(sources) {
+  if (sources.length === 0) return;
+  const names = sources.map(({ suite }) => suite).join(', ');
+  console.error(`Fetching kubectl from Debian ${names}, without root, into .sluice/tools …`);
+  const scratch = join(tools, 'fetching');
+  try {
+    for (const [i, fetched] of fetchFromSuites('kubectl', sources, scratch).entries()) {
+      if (fetched === undefined || !works('kubectl', fetched)) {
+        throw new SetupError(`the kubectl of Debian ${sources[i].suite} cannot be fetched here`);
+      }
+      renameSync(fetched, kubectlOf(sources[i].suite));
+    }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** A kubectl may be a dispatcher: it asks the cluster's version, and runs the `kubectl.1.*` beside it that fits. */
+export function kubectlsBeside(kubectl) {
+  const folder = dirname(realpathSync(kubectl));
+  return readdirSync(folder)
+    .filter((file) => /^kubectl\.1\.\d+$/.test(file))
+    .map((file) => join(folder, file));
+}
+
+/** The first of each version. One that does not run is an error: left out, it would go unseen. */
+export function eachVersionOnce(kubectls) {
+  const byVersion = new Map();
+  for (const kubectl of kubectls) {
+    const version = versionOf(kubectl, servers.kubectl.version);
+    if (version === undefined) throw new SetupError(`${kubectl} does not run`);
+    if (!byVersion.has(version)) byVersion.set(version, kubectl);
+  }
+  return [...byVersion.values()];
+}
+
 function installed(name, own) {
   return [...pathFolders().map((folder) => join(folder, name)), own].find((file) => works(name, file));
 }
@@ -204,10 +274,13 @@ function isOlder(version, oldest) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     for (const name of process.argv.slice(2)) {
-      if (!Object.hasOwn(servers, name)) {
-        throw new SetupError(`unknown server "${name}"; there are ${Object.keys(servers).join(', ')}`);
+      if (name !== 'kubectl-versions' && !Object.hasOwn(servers, name)) {
+        throw new SetupError(
+          `unknown server "${name}"; there are ${Object.keys(servers).join(', ')} and kubectl-versions`,
+        );
       }
-      console.log(await ensureServer(name));
+      const paths = name === 'kubectl-versions' ? await ensureKubectls() : [await ensureServer(name)];
+      for (const path of paths) console.log(path);
     }
     return 0;
   });
