@@ -66,6 +66,30 @@ export async function until<T>(
   throw new Error(`waited ${deadlineMs / 1000} s for ${what}`);
 }
 
+/** A kubectl in the hands of an agent. */
+export class Kubectl {
+  readonly #program: string;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(program: string, env: NodeJS.ProcessEnv) {
+    this.#program = program;
+    this.#env = env;
+  }
+
+  run(...args: readonly string[]): Promise<Ended> {
+    return run(this.#program, args, this.#env);
+  }
+
+  runWith(input: string, ...args: readonly string[]): Promise<Ended> {
+    return run(this.#program, args, this.#env, input);
+  }
+
+  /** kubectl, still running. */
+  start(...args: readonly string[]): ChildProcess {
+    return spawn(this.#program, args, { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+}
+
 export class Sluice {
   readonly home: string;
   readonly process: ChildProcess;
@@ -110,17 +134,19 @@ export class Sluice {
     return join(this.home, 'agent.kubeconfig');
   }
 
+  /** The kubectl on PATH, as the demo agent. */
   kubectl(...args: readonly string[]): Promise<Ended> {
-    return run('kubectl', args, this.#env());
+    return new Kubectl('kubectl', this.#env()).run(...args);
   }
 
-  kubectlWith(input: string, ...args: readonly string[]): Promise<Ended> {
-    return run('kubectl', args, this.#env(), input);
-  }
-
-  /** kubectl, still running. */
+  /** The same, still running. */
   kubectlLive(...args: readonly string[]): ChildProcess {
-    return spawn('kubectl', args, { env: this.#env(), stdio: ['ignore', 'pipe', 'pipe'] });
+    return new Kubectl('kubectl', this.#env()).start(...args);
+  }
+
+  /** Another kubectl, as the demo agent. It has a home of its own: what it knows of the cluster it asked for itself. */
+  withKubectl(program: string): Kubectl {
+    return new Kubectl(program, { ...this.#env(), HOME: mkdtempSync(join(this.home, 'kubectl-')) });
   }
 
   /** The CLI, from the outside. */
