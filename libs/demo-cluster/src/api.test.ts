@@ -197,3 +197,14 @@ test('every resource that discovery names is served, and nothing else', () => {
   assert.throws(() => ask('POST', `${shop}/configmaps/web`, {}), { code: 405 });
   assert.ok(isObject(json('GET', '/openapi/v3/apis/apps/v1')['components']));
 });
+
+test('to a kubectl that reads OpenAPI v2 it says of each kind that it dry-runs', () => {
+  const answered = ask('GET', '/openapi/v2');
+  assert.ok(answered.kind === 'bytes');
+  // The extension as a real API server (1.20.2) has it in its own document; the parameter, without its description.
+  const kind = 'jN\n\x1fx-kubernetes-group-version-kind\x12+\x12)group: apps\nkind: Deployment\nversion: v1\n';
+  const parameter = 'B\x15\n\x13\x12\x11\x1a\x0f\x12\x05query"\x06dryRun';
+  assert.ok(answered.body.includes(`${parameter}${kind}`));
+  const length = (answered.body[1] ?? 0) - 128 + ((answered.body[2] ?? 0) << 7);
+  assert.equal(length, answered.body.length - 3, 'one field of two bytes of length holds all');
+});

@@ -23,7 +23,7 @@ export interface ApiRequest {
 /** `stream`: `start` writes pieces until it is stopped or calls `end`. */
 export type ApiAnswer =
   | { readonly kind: 'json'; readonly code: number; readonly body: Json }
-  | { readonly kind: 'text'; readonly contentType: string; readonly body: string }
+  | { readonly kind: 'bytes'; readonly contentType: string; readonly body: Buffer }
   | {
       readonly kind: 'stream';
       readonly contentType: string;
@@ -35,7 +35,13 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
   const { path, query } = request;
   const found = locate(path);
   if (found === undefined) {
-    if (path === '/openapi/v2') return openapiV2;
+    if (path === '/openapi/v2') {
+      return {
+        kind: 'bytes',
+        contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+        body: openapiV2(),
+      };
+    }
     const discovered = discover(path.replace(/(.)\/$/, '$1'));
     if (typeof discovered === 'string') return text(discovered);
     if (discovered !== undefined) return json(200, discovered);
@@ -287,7 +293,7 @@ function json(code: number, body: Json): ApiAnswer {
 }
 
 function text(body: string): ApiAnswer {
-  return { kind: 'text', contentType: 'text/plain', body };
+  return { kind: 'bytes', contentType: 'text/plain', body: Buffer.from(body) };
 }
 
 function unknownResource(): ApiError {

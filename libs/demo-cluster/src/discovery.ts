@@ -4,13 +4,6 @@ import type { Json } from './objects.ts';
 const groups = [...new Set(kinds.map(({ group }) => group))].filter((group) => group !== '');
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
-/** No schemas, as an empty protobuf message: kubectl before 1.29 gives up without one, even to apply unvalidated. */
-export const openapiV2 = {
-  kind: 'text',
-  contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
-  body: '',
-} as const;
-
 /** Answers everything that is not about an object, or `undefined`. */
 export function discover(path: string): Json | string | undefined {
   switch (path) {
@@ -93,14 +86,13 @@ function openapiOf(group: string): Json {
   const paths = kinds
     .filter((kind) => kind.group === group)
     .map((kind) => {
-      const path = `${groupPath(group)}/${kind.namespaced ? 'namespaces/{namespace}/' : ''}${kind.resource}/{name}`;
       const patch = {
         'x-kubernetes-action': 'patch',
         'x-kubernetes-group-version-kind': gvk(kind),
         parameters,
         responses: {},
       };
-      return [path, { patch }];
+      return [objectPath(kind), { patch }];
     });
   const schemas = kinds
     .filter((kind) => kind.group === group)
@@ -111,6 +103,34 @@ function openapiOf(group: string): Json {
     paths: Object.fromEntries(paths),
     components: { schemas: Object.fromEntries(schemas) },
   };
+}
+
+/**
+ * The same in OpenAPI v2, as protobuf (OpenAPIv2.proto of gnostic): kubectl before 1.29 gives up without a document, even
+ * to apply unvalidated, and kubectl 1.20 diffs only what says here that it dry-runs.
+ */
+export function openapiV2(): Buffer {
+  const parameter = field(2, field(3, field(2, 'query'), field(4, 'dryRun')));
+  const paths = kinds.map((kind) => {
+    const yaml = `group: ${kind.group || '""'}\nkind: ${kind.kind}\nversion: ${kind.version}\n`;
+    const extension = [field(1, 'x-kubernetes-group-version-kind'), field(2, field(2, yaml))];
+    const patch = [field(8, field(1, parameter)), field(13, ...extension)];
+    return field(2, field(1, objectPath(kind)), field(2, field(8, ...patch)));
+  });
+  return field(8, ...paths);
+}
+
+function objectPath({ group, namespaced, resource }: Kind): string {
+  return `${groupPath(group)}/${namespaced ? 'namespaces/{namespace}/' : ''}${resource}/{name}`;
+}
+
+/** A field of a protobuf message, number below 16, that holds a text or a message. */
+function field(number: number, ...content: readonly (string | Buffer)[]): Buffer {
+  const bytes = Buffer.concat(content.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+  const length: number[] = [];
+  let rest = bytes.length;
+  for (; rest > 127; rest >>= 7) length.push((rest & 127) | 128);
+  return Buffer.concat([Buffer.of((number << 3) | 2, ...length, rest), bytes]);
 }
 
 function gvk({ group, version, kind }: Kind): Json {

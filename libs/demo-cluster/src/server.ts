@@ -132,10 +132,9 @@ async function send(response: ServerResponse, made: ApiAnswer, fault: Fault | un
     response.once('close', stop);
     return;
   }
-  const text = made.kind === 'text' ? made.body : JSON.stringify(made.body);
-  const bytes = Buffer.from(text);
-  const type = made.kind === 'text' ? made.contentType : 'application/json';
-  response.writeHead(made.kind === 'text' ? 200 : made.code, { 'content-type': type, 'content-length': bytes.length });
+  const bytes = made.kind === 'bytes' ? made.body : Buffer.from(JSON.stringify(made.body));
+  const type = made.kind === 'bytes' ? made.contentType : 'application/json';
+  response.writeHead(made.kind === 'bytes' ? 200 : made.code, { 'content-type': type, 'content-length': bytes.length });
   if (fault?.kind !== 'stall-after-first-byte' && fault?.kind !== 'reset-after-first-byte') {
     response.end(bytes);
     return;
