@@ -38,7 +38,7 @@ after(async () => {
 
 for (const program of (process.env['SLUICE_E2E_KUBECTLS'] || 'kubectl').split(delimiter)) {
   const version = versionOf(program);
-  describe(`kubectl ${version}`, () => tellStory(program, `thin-line-${version.replaceAll('.', '-')}-${runId}`));
+  void describe(`kubectl ${version}`, () => tellStory(program, `thin-line-${version.replaceAll('.', '-')}-${runId}`));
 }
 
 function versionOf(kubectl: string): string {
