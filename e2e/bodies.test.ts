@@ -47,10 +47,25 @@ spec:
       resources: [deployments.apps]
       when: object.?spec.?template.?spec.?containers.orValue([]).exists(c, !c.image.startsWith("${registry}"))
       reason: Images come from our registry.
+---
+apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: on-the-host }
+spec:
+  subjects: [{ agent: on-the-host }]
+  obligations: { impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] } }
+  rules:
+    - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
+    - { effect: allow, verbs: [get, list, watch], resources: [nodes, pods] }
+    - { effect: allow, verbs: [create, delete], resources: [pods], when: "object.?spec.?hostPID.orValue(true)" }
 `,
   );
   const flags = ['--kubeconfig', upstream.kubeconfig, '--policies', policies];
   sluice = await Sluice.start({ home: join(dir, 'home'), flags });
+  const { stdout } = await sluice.kubectl('version', '--client', '-o', 'json');
+  const { clientVersion } = JSON.parse(stdout) as { readonly clientVersion: { readonly minor: string } };
+  const isNew = Number.parseInt(clientVersion.minor) >= 32;
+  sent = isNew ? 'application/vnd.kubernetes.protobuf' : 'application/json';
 });
 
 after(async () => {
@@ -74,9 +89,10 @@ async function newest(
   return frame.meta as FrameMeta['call'];
 }
 
-const protobuf = 'application/vnd.kubernetes.protobuf';
+/** What kubectl sends where it makes an object itself: protobuf from 1.32 on. */
+let sent = '';
 
-test('kubectl create deployment sends protobuf, and is judged by image and by replicas', async () => {
+test('kubectl create deployment is judged by image and by replicas', async () => {
   const create = (image: string, replicas: number): ReturnType<Sluice['kubectl']> =>
     sluice.kubectl('create', 'deployment', 'bodies', `--image=${image}`, `--replicas=${replicas}`);
   const elsewhere = await create('elsewhere.example/web:1', 1);
@@ -84,12 +100,12 @@ test('kubectl create deployment sends protobuf, and is judged by image and by re
   const many = await create(upstream.image, 6);
   assert.match(many.stderr, /At most five replicas/);
   const { body } = await newest('create', 'deployments.apps');
-  assert.deepEqual([body?.contentType, body?.recorded], [protobuf, 'masked']);
+  assert.deepEqual([body?.contentType, body?.recorded], [sent, 'masked']);
   const few = await create(upstream.image, 0);
   assert.equal(few.code, 0, few.stderr);
 });
 
-test('kubectl create secret sends protobuf; the record has masks, and no value', async () => {
+test('kubectl create secret leaves masks in the record, and no value', async () => {
   const value = 'a-value-of-the-bodies-test';
   const { code, stderr } = await sluice.kubectl('create', 'secret', 'generic', 'bodies', `--from-literal=key=${value}`);
   assert.equal(code, 0, stderr);
@@ -104,10 +120,10 @@ test('kubectl create secret sends protobuf; the record has masks, and no value',
   assert.match(Buffer.from(stdout, 'base64').toString(), /^sluice-mask:v1:/);
 });
 
-test('kubectl create token sends protobuf, and Sluice lets it through', async () => {
+test('kubectl create token goes through', async () => {
   await sluice.kubectl('create', 'token', 'default', '--duration=10m');
   const { body, decision } = await newest('create', 'serviceaccounts/token');
-  assert.deepEqual([decision.effect, body?.contentType, body?.recorded], ['allow', protobuf, 'masked']);
+  assert.deepEqual([decision.effect, body?.contentType, body?.recorded], ['allow', sent, 'masked']);
 });
 
 test('kubectl debug of a node is a pod on the host, and is refused where pods must stay off it', async () => {
@@ -116,7 +132,21 @@ test('kubectl debug of a node is a pod on the host, and is refused where pods mu
   const { stderr } = await sluice.kubectl('debug', node, `--image=${upstream.image}`, '--', 'true');
   assert.match(stderr, /Pods stay off the host/);
   const { body } = await newest('create', 'pods');
-  assert.deepEqual([body?.contentType, body?.recorded], [protobuf, 'masked']);
+  assert.deepEqual([body?.contentType, body?.recorded], [sent, 'masked']);
+});
+
+test('where a pod on the host is allowed, kubectl debug of a node makes one', async () => {
+  const { stdout: kubeconfig } = await sluice.cli('kubeconfig', '--agent', 'on-the-host');
+  const file = join(dir, 'on-the-host.kubeconfig');
+  writeFileSync(file, kubeconfig, { mode: 0o600 });
+  const kubectl = (...args: string[]): ReturnType<Sluice['kubectl']> => sluice.kubectl('--kubeconfig', file, ...args);
+  const [node = ''] = (await kubectl('get', 'nodes', '-o', 'name')).stdout.split('\n');
+  const made = await kubectl('debug', node, `--image=${upstream.image}`, '--attach=false', '--', 'true');
+  const [pod = ''] = /node-debugger-\S+/.exec(made.stdout + made.stderr) ?? [];
+  assert.notEqual(pod, '', made.stderr);
+  const shown = await kubectl('get', 'pod', pod, '-o', 'jsonpath={.spec.hostPID} {.spec.volumes[0].hostPath.path}');
+  assert.match(shown.stdout, /^true \/$/);
+  assert.equal((await kubectl('delete', 'pod', pod, '--wait=false')).code, 0);
 });
 
 /** Requests that are refused by one rule each, in every encoding that takes them. */

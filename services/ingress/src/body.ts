@@ -66,9 +66,9 @@ function json(kind: 'json' | 'apply' | 'json-patch', bytes: Raw, contentType: st
 
 function fromProtobuf(bytes: Raw, contentType: string): Body {
   const decoded = decodeProtobuf(bytes);
-  return decoded.kind === 'json'
-    ? { kind: 'json', bytes: raw(decoded.json), contentType: 'application/json' }
-    : { kind: 'opaque', bytes, contentType, why: decoded.why };
+  if (decoded.kind === 'opaque') return { kind: 'opaque', bytes, contentType, why: decoded.why };
+  // What it embeds came as JSON.
+  return json('json', raw(decoded.json), 'application/json');
 }
 
 /** YAML's flow mappings begin likewise, but not with a quoted key. */
