@@ -1,0 +1,157 @@
+// `sluice policy check`, `apply` and `explain` as people and scripts use them.
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Ended, openDemo, removeScratch, repository, run, Sluice, scratch, type Upstream } from '@sluice/testing';
+
+const dir = scratch();
+const examples = join(repository, 'deploy', 'examples', 'policies');
+const own = join(dir, 'own');
+const broken = join(dir, 'broken.yaml');
+const body = join(dir, 'deployment.json');
+let upstream: Upstream;
+let sluice: Sluice;
+
+before(async () => {
+  mkdirSync(own);
+  const head = 'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: own }\nspec:\n';
+  writeFileSync(
+    join(own, 'own.yaml'),
+    `${head}  subjects: [{ agent: demo }]
+  otherwise: ask
+  obligations: { record: full, impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] } }
+  rules:
+    - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
+    - { name: look, effect: allow, verbs: [get, list], resources: [pods] }
+    - { name: few, effect: allow, verbs: [create], resources: [deployments.apps], when: object.spec.replicas < 3 }
+    - { name: never, effect: deny, verbs: ["*"], resources: [secrets], reason: "Not here." }
+`,
+  );
+  writeFileSync(
+    broken,
+    `${head}  subjects: [{ agent: demo }]\n  rules:\n    - { effect: perhaps, verbs: [gte], resources: [pods] }\n`,
+  );
+  writeFileSync(body, '{"spec":{"replicas":2}}');
+  upstream = await openDemo(dir);
+  sluice = await Sluice.start({ home: join(dir, 'home'), flags: ['--kubeconfig', upstream.kubeconfig] });
+});
+
+after(async () => {
+  await sluice?.stop();
+  await upstream?.close();
+  removeScratch(dir);
+});
+
+/** The CLI where no Sluice runs. */
+function offline(...args: readonly string[]): Promise<Ended> {
+  const env = { ...process.env, SLUICE_HOME: join(dir, 'nowhere') };
+  return run(join(repository, 'cli', 'bin', 'sluice'), ['policy', ...args], env);
+}
+
+const explain = (...args: readonly string[]): Promise<Ended> => sluice.cli('policy', 'explain', '--json', ...args);
+
+test('check says what compiles, without a running Sluice', async () => {
+  const { code, stdout } = await offline('check', examples, join(own, 'own.yaml'));
+  assert.equal(code, 0);
+  assert.match(stdout, /^\d+ policies, \d+ rules: no faults\n$/);
+});
+
+test('check says of every fault where it is and what would be right, one line each, and exits 1', async () => {
+  const { code, stdout, stderr } = await offline('check', broken);
+  assert.deepEqual([code, stdout], [1, '']);
+  const lines = stderr.trim().split('\n');
+  assert.ok(
+    lines.some((line) => line.startsWith(`${broken}:7:17: effect is deny or allow or ask`)),
+    stderr,
+  );
+  assert.ok(
+    lines.some((line) => line.startsWith(`${broken}:7:34: no such verb; known here: get`)),
+    stderr,
+  );
+});
+
+test('a file that is not there is one line, and exit 1', async () => {
+  const { code, stderr } = await offline('check', join(dir, 'no-such.yaml'));
+  assert.equal(code, 1);
+  assert.match(stderr, /^sluice: there are no policies at .*no-such\.yaml; .*\n$/);
+});
+
+test('explain by a file needs no running Sluice, and has the keys that scripts rely on', async () => {
+  const { code, stdout } = await offline(
+    'explain',
+    '--json',
+    '--as',
+    'demo',
+    '--verb',
+    'get',
+    '--resource',
+    'pods',
+    '--policies',
+    own,
+  );
+  assert.equal(code, 0);
+  assert.deepEqual(JSON.parse(stdout), {
+    effect: 'allow',
+    policy: 'own',
+    rule: 'look',
+    reasonCode: 'AllowedByRule',
+    reason: '',
+    obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] }, record: 'full' },
+  });
+});
+
+test('explain of a condition looks at the object it is given', async () => {
+  const create = [
+    'explain',
+    '--as',
+    'demo',
+    '--verb',
+    'create',
+    '--resource',
+    'deployments.apps',
+    '-n',
+    'a',
+    '--policies',
+    own,
+  ];
+  assert.match((await offline(...create, '--object', body)).stdout, /^effect +allow$.*^rule +few$/ms);
+  assert.match((await offline(...create)).stdout, /^effect +ask$/m);
+});
+
+test('explain without policies and without a running Sluice says which way is out', async () => {
+  const { code, stderr } = await offline('explain', '--as', 'demo', '--verb', 'get', '--resource', 'pods');
+  assert.equal(code, 1);
+  assert.match(stderr, /no Sluice runs here; name the policies: --policies/);
+});
+
+test('explain asks the running Sluice what is in force, before and after an apply', async () => {
+  const pods = ['--as', 'demo', '--verb', 'delete', '--resource', 'pods', '-n', 'shop', '--name', 'web'];
+  const { effect, policy } = JSON.parse((await explain(...pods)).stdout) as { effect: string; policy: string };
+  assert.deepEqual([effect, policy], ['allow', 'demo-agent']);
+  const applied = await sluice.cli('policy', 'apply', own);
+  assert.match(
+    applied.stdout,
+    /^1 policies, 4 rules in force \(version [0-9a-f]{16}, authority \d+\) on 1 ingress and 1 policy processes\n$/,
+  );
+  const after = JSON.parse((await explain(...pods)).stdout) as { effect: string; reasonCode: string };
+  assert.deepEqual([after.effect, after.reasonCode], ['ask', 'ApprovalRequired']);
+  const secrets = await explain('--as', 'demo', '--verb', 'get', '--resource', 'secrets');
+  assert.deepEqual((JSON.parse(secrets.stdout) as { reason: string }).reason, 'Not here.');
+});
+
+test('what asks for a reviewer is refused, says that it can be asked for, and is in the list of calls', async () => {
+  const { stderr } = await sluice.kubectl('delete', 'pod', 'web', '-n', 'shop');
+  assert.match(stderr, /Forbidden.*needs the approval of a reviewer to delete pods "web" in namespace "shop"/);
+  const answered = await sluice.call('DELETE', '/api/v1/namespaces/shop/pods/web');
+  const { details } = JSON.parse(answered.body) as { details: { causes: { reason: string; message: string }[] } };
+  assert.equal(details.causes.find(({ reason }) => reason === 'SluiceAskable')?.message, 'yes');
+  const [call] = await sluice.calls('--effect', 'ask');
+  assert.deepEqual([call?.effect, call?.reasonCode, call?.outcome], ['ask', 'ApprovalRequired', 'refused']);
+});
+
+test('a body that was not masked does not travel: --object needs --policies', async () => {
+  const { code, stderr } = await explain('--as', 'demo', '--verb', 'create', '--resource', 'pods', '--object', body);
+  assert.equal(code, 1);
+  assert.match(stderr, /--object needs --policies/);
+});
