@@ -20,8 +20,9 @@ function examples(): PolicySet {
   return result.set;
 }
 
+const grounds = { set: examples(), authority: 0, nowMs: 0, conditions: conditions.evaluate };
+
 function decide(call: string, name = 'demo'): Promise<Decision> {
-  const grounds = { set: examples(), authority: 0, nowMs: 0, conditions: conditions.evaluate };
   return evaluate(grounds, request(call, { agent: agent({ name }) }), null);
 }
 
