@@ -33,6 +33,9 @@ export type Forward = (
   onAnswer: (answer: IncomingMessage) => Promise<void>,
 ) => Promise<void>;
 
+/** Answers with 1xx, which go no further, before the answer. A cluster sends none. */
+const maxInformation = 16;
+
 export function createForward(connection: ClusterConnection): Forward {
   const basePath = connection.server.pathname.replace(/\/$/, '');
   return async (request, response, outgoing, onAnswer) => {
@@ -52,6 +55,7 @@ export function createForward(connection: ClusterConnection): Forward {
     const attempt = async (): Promise<'answered' | 'stale'> => {
       let sent = false;
       let isReused = false;
+      let switched = false;
       let delivering: Promise<void> | undefined;
       outgoing.assertCurrent();
       try {
@@ -68,6 +72,19 @@ export function createForward(connection: ClusterConnection): Forward {
             outgoing.cut.addEventListener('abort', () => {
               if (delivering === undefined) upstream.destroy();
             });
+            // http2-proxy would relay a switch of protocols raw, so its listener goes as it comes.
+            upstream.once('upgrade', (_answer, socket) => {
+              switched = true;
+              socket.destroy();
+              upstream.emit('error', new Error('switched protocols'));
+            });
+            let announced = 0;
+            upstream.on('information', () => {
+              if (++announced > maxInformation) upstream.destroy(new Error('too many 1xx answers'));
+            });
+            upstream.on('newListener', (event, listener) => {
+              if (event === 'upgrade') queueMicrotask(() => upstream.off('upgrade', listener));
+            });
             // http2-proxy would wait for a body that has been read already.
             upstream.end(outgoing.body.bytes);
             return upstream;
@@ -77,6 +94,7 @@ export function createForward(connection: ClusterConnection): Forward {
       } catch (error) {
         if (delivering === undefined) {
           if (outgoing.cut.aborted) throw outgoing.cut.reason;
+          if (switched) throw new Refusal('ResponseWithheld', 'the cluster switched protocols, which nobody asked for');
           if (isReused && isRead) return 'stale';
           throw sent ? effectUnknown() : unreachable(error as Error);
         }
