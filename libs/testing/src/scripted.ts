@@ -20,6 +20,8 @@ export interface ScriptedAnswer {
   /** Default: JSON. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: string | Buffer;
+  /** `wire`: the body is all that is written, status line and headers included. Default `http`. */
+  readonly form?: 'http' | 'wire';
 }
 
 export interface ScriptedCluster {
@@ -39,8 +41,9 @@ export async function openScripted(dir: string): Promise<ScriptedCluster> {
     const { method = '', url: target = '', headers } = request;
     const arrived = { method, target, headers, body: await buffer(request) };
     // What Sluice itself asks as it starts is no call, and has no id.
-    if (headers['audit-id'] !== undefined) requests.push(arrived);
-    const { status = 200, headers: sent = {}, body } = cluster.answer(arrived);
+    if (target !== '/version' || headers['audit-id'] !== undefined) requests.push(arrived);
+    const { status = 200, headers: sent = {}, body, form = 'http' } = cluster.answer(arrived);
+    if (form === 'wire') return void request.socket.end(body);
     response.writeHead(status, { 'content-type': 'application/json', ...sent }).end(body);
   };
   const server = createServer(await createServerCertificate(authority), (request, response) => {

@@ -1,6 +1,6 @@
 // A whole Sluice for a test, started as a user starts it, in a home of its own.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -64,6 +64,21 @@ export async function until<T>(
     if (seen !== undefined && seen !== null && seen !== false) return seen as Exclude<T, undefined | null | false>;
   }
   throw new Error(`waited ${deadlineMs / 1000} s for ${what}`);
+}
+
+/** An event, whatever errors there are besides: a peer that cuts a connection resets it. */
+export function happens(emitter: EventEmitter, event: string): Promise<unknown> {
+  return new Promise((resolve) => emitter.once(event, resolve));
+}
+
+/** What a promise gives, or an error that says what did not happen; the same generous deadline. */
+export async function within<T>(what: string, promise: Promise<T>): Promise<T> {
+  const late = new AbortController();
+  const never = sleep(deadlineMs, undefined, { signal: late.signal }).then(() => {
+    throw new Error(`waited ${deadlineMs / 1000} s for ${what}`);
+  });
+  never.catch(() => undefined);
+  return Promise.race([promise, never]).finally(() => late.abort());
 }
 
 /** A kubectl in the hands of an agent. */
@@ -206,9 +221,9 @@ export class Sluice {
   }
 
   /** A TLS connection to ingress, for what no client library would send. */
-  async socket(): Promise<TLSSocket> {
+  async socket(alpn: 'http/1.1' | 'h2' = 'http/1.1'): Promise<TLSSocket> {
     const ca = readFileSync(join(this.home, 'tls', 'ca.crt'));
-    const socket = connectTls({ host: '127.0.0.1', port: this.state().port, ca, ALPNProtocols: ['http/1.1'] });
+    const socket = connectTls({ host: '127.0.0.1', port: this.state().port, ca, ALPNProtocols: [alpn] });
     await once(socket, 'secureConnect');
     return socket;
   }

@@ -3,8 +3,9 @@ import type { refusalStatus } from '@sluice/kube';
 import type { Limits } from './limits.ts';
 import { hasBody, header, type Response } from './request.ts';
 
-/** NGHTTP2_NO_ERROR (RFC 9113, 7). */
+/** NGHTTP2_NO_ERROR and NGHTTP2_CANCEL (RFC 9113, 7). */
 const noError = 0x0;
+const cancel = 0x8;
 
 /**
  * Answers with a `Status`. What is left of the request is never read, so that nobody takes it for another one: over h1
@@ -15,10 +16,11 @@ export function answer(response: Response, status: ReturnType<typeof refusalStat
   const headers = { ...status.headers, 'content-length': String(body.length) };
   if ('stream' in response) {
     const stream = response.stream as ServerHttp2Stream;
-    giveUp(response, () => stream.close(noError), limits);
+    giveUp(response, () => stream.close(cancel), limits);
     response.writeHead(status.code, headers);
     response.end(body);
-    if (!stream.readableEnded) setTimeout(() => stream.close(noError), limits.lingerMs);
+    // Before the answer is out, Node would neither send the reset nor take another one.
+    if (!stream.readableEnded) setTimeout(() => stream.writableFinished && stream.close(noError), limits.lingerMs);
     return;
   }
   const { req: request, socket } = response;
