@@ -1,7 +1,10 @@
-// Programs out of Debian packages without root: apt with private lists and caches, and dpkg that only unpacks.
+// Debian packages without root: apt with private lists and caches, and dpkg that only unpacks.
+//
+//   node tools/debian.mjs FOLDER PACKAGE...       unpacks packages of Debian sid somewhere under FOLDER, which it empties
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** apt and dpkg call helpers that stand in the system's folders, whatever the user's PATH is. */
 const systemPath = `${process.env.PATH}:/usr/sbin:/usr/bin:/sbin:/bin`;
@@ -71,12 +74,18 @@ class Apt {
 
   /** The program of a package, which may name its suite (`package/suite`), downloaded and unpacked. */
   program(name, holder) {
-    const place = join(this.#folder, 'packages', holder);
+    const tree = this.unpack([holder]);
+    return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
+  }
+
+  /** Downloads and unpacks; returns the folder that stands for the root of the file system. */
+  unpack(holders) {
+    const place = join(this.#folder, 'packages', holders.join('-'));
     mkdirSync(place, { recursive: true });
-    run('apt-get', [...this.#options, 'download', '-qq', holder], place);
+    run('apt-get', [...this.#options, 'download', '-qq', ...holders], place);
     const tree = join(place, 'tree');
     for (const deb of readdirSync(place).filter((file) => file.endsWith('.deb'))) run('dpkg', ['-x', deb, tree], place);
-    return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
+    return tree;
   }
 
   /** An apt that reads these suites of Debian alone, from the mirror this machine uses; undefined where it uses none. */
@@ -111,4 +120,13 @@ class Apt {
 /** Output of a command. One that fails, or is not there, has said nothing: what it was to bring is then found missing. */
 function run(command, args, cwd) {
   return spawnSync(command, args, { cwd, env: { ...process.env, PATH: systemPath }, encoding: 'utf8' }).stdout ?? '';
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [folder, ...names] = process.argv.slice(2);
+  const scratch = resolve(folder);
+  rmSync(scratch, { recursive: true, force: true });
+  const sid = new Apt(join(scratch, 'machine'), []).debian(join(scratch, 'sid'), ['sid']);
+  if (sid === undefined) throw new Error('this machine uses no Debian mirror');
+  sid.unpack(names);
 }
