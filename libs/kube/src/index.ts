@@ -1,4 +1,4 @@
-// What Kubernetes says on the wire: targets, request attributes, Status, Accept, JSON framing. Pure; no I/O, no policy.
+// What Kubernetes says on the wire: targets, request attributes, Status, Accept, JSON framing, protobuf. Pure; no I/O, no policy.
 export * from './accept.ts';
 export * from './body-error.ts';
 export * from './derived.ts';
