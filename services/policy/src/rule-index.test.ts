@@ -13,8 +13,20 @@ const resourceRule = fc
   .record({
     verbs: list('get', 'create', 'proxy', '*'),
     resources: list(
-      ...['pods', 'pods/log', 'pods/*', '*', '*/*', '*/log', 'deployments.apps', 'deployments.apps/scale'],
-      ...['*.apps', '*.apps/scale', '*.apps/*', 'pods.apps', 'namespaces', 'namespaces/status'],
+      'pods',
+      'pods/log',
+      'pods/*',
+      '*',
+      '*/*',
+      '*/log',
+      'deployments.apps',
+      'deployments.apps/scale',
+      '*.apps',
+      '*.apps/scale',
+      '*.apps/*',
+      'pods.apps',
+      'namespaces',
+      'namespaces/status',
     ),
     namespaces: list('shop', 'web', 'sh*', '*'),
   })
@@ -61,8 +73,14 @@ const call = fc.oneof(
     .tuple(
       fc.constantFrom('get', 'create', 'proxy', 'delete'),
       fc.constantFrom(
-        ...['pods', 'pods/log', 'deployments.apps', 'deployments.apps/scale', 'pods.apps', 'nodes'],
-        ...['namespaces', 'namespaces/status'],
+        'pods',
+        'pods/log',
+        'deployments.apps',
+        'deployments.apps/scale',
+        'pods.apps',
+        'nodes',
+        'namespaces',
+        'namespaces/status',
       ),
       fc.constantFrom('/', 'shop/', 'web/a', 'other/a'),
     )
@@ -100,16 +118,16 @@ test('the index finds the rules that a look at every rule finds, in their order'
         mine.flatMap(({ rules }) => rules.filter((rule) => speaksOf(rule, attributes))),
       );
     }),
-    { numRuns: 1_000 },
+    { numRuns: 500 },
   );
 });
 
-/** The calls whose rules are counted, each with the rules that are about it. */
-const counted = [
+/** The calls whose rules are counted, each with how many are about it. */
+const counted: readonly (readonly [string, number])[] = [
   ['patch deployments.apps shop/web', 5],
   ['watch deployments.apps shop/', 4],
   ['get /apis/apps/v1', 2],
-] as const;
+];
 
 const own: PolicyText = {
   name: 'own',
@@ -153,16 +171,13 @@ const unrelated: Readonly<Record<string, (n: number) => PolicyText>> = {
   }),
 };
 
-for (const [call, related] of counted) {
-  for (const [how, policy] of Object.entries(unrelated)) {
-    test(`${call} is held against ${related} rules, beside 10 as beside 2,000 for ${how}`, () => {
-      const counts = [10, 2_000].map((count) => {
-        const others = Array.from({ length: count }, (_, n) => policy(n));
-        const set = setOf(own, ...others);
-        const who = agent({ groups: ['ops', 'sre'] });
-        return examined(set, request(call, { agent: who })).length;
-      });
-      assert.deepEqual(counts, [related, related]);
+for (const [how, policy] of Object.entries(unrelated)) {
+  for (const count of [10, 2_000]) {
+    test(`a call is held against the rules about it, and none of ${count} for ${how}`, () => {
+      const set = setOf(own, ...Array.from({ length: count }, (_, n) => policy(n)));
+      const who = agent({ groups: ['ops', 'sre'] });
+      const counts = counted.map(([call]) => [call, examined(set, request(call, { agent: who })).length]);
+      assert.deepEqual(counts, counted);
     });
   }
 }
