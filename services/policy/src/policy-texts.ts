@@ -1,0 +1,249 @@
+// Policies with one fault each, and some without any: what the compiler and the JSON Schema are held against.
+export const issuers = ['https://id.example'];
+/** A rule. */
+export const pods = '{ effect: allow, verbs: [get], resources: [pods] }';
+
+/** A policy with one rule. Its rule begins at line 8, column 7. */
+export function policy(rule: string, name = 'p'): string {
+  return `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: ${name} }
+spec:
+  subjects: [{ agent: demo }]
+  obligations: { impersonate: { user: u, groups: [g] } }
+  rules:
+    - ${rule}
+`;
+}
+
+/** What is wrong, text, line, column, what the message says. */
+export const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
+  ['no policy at all', '# nothing\n', 1, 1, /no AccessPolicy here/],
+  ['a list instead of a policy', '- a\n', 1, 1, /a policy is a mapping of apiVersion/],
+  [
+    'another apiVersion',
+    policy(pods).replace('v1alpha1', 'v2'),
+    1,
+    13,
+    /apiVersion must be sluice\.internal\/v1alpha1/,
+  ],
+  ['another kind', policy(pods).replace('AccessPolicy', 'Policy'), 2, 7, /kind must be AccessPolicy/],
+  [
+    'a label',
+    policy(pods).replace('name: p', 'name: p, labels: {}'),
+    3,
+    22,
+    /unknown field "labels".*known here: name/,
+  ],
+  ['an unknown field of the spec', policy(pods).replace('  rules', '  fallback: ask\n  rules'), 7, 3, /"fallback"/],
+  [
+    'an otherwise that allows',
+    policy(pods).replace('  rules', '  otherwise: allow\n  rules'),
+    7,
+    14,
+    /otherwise is deny or ask/,
+  ],
+  [
+    'an empty spec',
+    'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: p }\nspec:\n',
+    4,
+    6,
+    /spec is/,
+  ],
+  [
+    'a subject of both kinds',
+    policy(pods).replace('demo', 'a, group: b'),
+    5,
+    14,
+    /either \{ agent: NAME \} or \{ group/,
+  ],
+  ['a subject of neither kind', policy(pods).replace('{ agent: demo }', '{}'), 5, 14, /either \{ agent: NAME \}/],
+  ['an issuer that is not configured', policy(pods).replace('demo', 'demo, issuer: x'), 5, 37, /https:\/\/id\.example/],
+  ['no subjects', policy(pods).replace('[{ agent: demo }]', '[]'), 5, 13, /a list with at least one entry/],
+  ['a system user', policy(pods).replace('user: u', 'user: "system:admin"'), 6, 39, /system: user/],
+  ['a system group', policy(pods).replace('[g]', '[g, "system:masters"]'), 6, 54, /system: group/],
+  ['an unknown obligation', policy(pods).replace('{ impersonate', '{ notify: sre, impersonate'), 6, 18, /"notify"/],
+  [
+    'a record that is not full',
+    policy(pods).replace('{ impersonate', '{ record: some, impersonate'),
+    6,
+    26,
+    /record must be full/,
+  ],
+  [
+    'a deadline without unit',
+    policy(pods).replace('{ impersonate', '{ deadline: "30", impersonate'),
+    6,
+    28,
+    /30s, 10m/,
+  ],
+  ['a deadline of nothing', policy(pods).replace('{ impersonate', '{ deadline: 0s, impersonate'), 6, 28, /30s, 10m/],
+  ['a deadline in days', policy(pods).replace('{ impersonate', '{ deadline: 1d, impersonate'), 6, 28, /30s, 10m/],
+  [
+    'an ask without identity',
+    policy(pods.replace('allow', 'ask')).replace(/ {2}obligations.*\n/, ''),
+    5,
+    3,
+    /needs obligations\.impersonate/,
+  ],
+  [
+    'otherwise ask without identity',
+    policy(pods.replace('allow', 'deny')).replace(/obligations.*\n/, 'otherwise: ask\n'),
+    5,
+    3,
+    /needs obligations\.impersonate/,
+  ],
+  [
+    'an allow without identity',
+    policy(pods).replace(/ {2}obligations.*\n/, ''),
+    5,
+    3,
+    /needs obligations\.impersonate/,
+  ],
+  [
+    'a misspelt field',
+    policy('{ effect: deny, verbs: [get], resources: [pods], whn: "x" }'),
+    8,
+    56,
+    /unknown field "whn"/,
+  ],
+  [
+    'a condition of an unknown variable',
+    policy('{ effect: deny, verbs: [get], resources: [pods], when: "x" }'),
+    8,
+    63,
+    /Unknown variable: x/,
+  ],
+  [
+    'a condition that is no text',
+    policy('{ effect: deny, verbs: [get], resources: [pods], when: true }'),
+    8,
+    62,
+    /a text is wanted here/,
+  ],
+  [
+    'a condition for a URL at fault',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [/x], when: "request.pat == \'/x\'" }'),
+    8,
+    75,
+    /No such key: pat/,
+  ],
+  [
+    'a condition on the value of a Secret',
+    policy('{ effect: deny, verbs: [create], resources: ["*"], when: "object.data.a == \'\'" }'),
+    8,
+    65,
+    /object\.data is masked/,
+  ],
+  ['no effect', policy('{ verbs: [get], resources: [pods] }'), 8, 7, /effect is missing/],
+  [
+    'another effect',
+    policy('{ effect: audit, verbs: [get], resources: [pods] }'),
+    8,
+    17,
+    /effect is deny or allow or ask/,
+  ],
+  ['no verbs', policy('{ effect: deny, resources: [pods] }'), 8, 7, /verbs is missing/],
+  ['verbs that are no list', policy('{ effect: deny, verbs: get, resources: [pods] }'), 8, 30, /a list/],
+  ['an empty list of verbs', policy('{ effect: deny, verbs: [], resources: [pods] }'), 8, 30, /at least one entry/],
+  [
+    'an empty list of namespaces',
+    policy('{ effect: deny, verbs: [get], resources: [pods], namespaces: [] }'),
+    8,
+    68,
+    /a list/,
+  ],
+  [
+    'a number for a name',
+    policy('{ effect: deny, verbs: [get], resources: [pods], names: [1] }'),
+    8,
+    64,
+    /put quotes around/,
+  ],
+  ['neither resources nor URLs', policy('{ effect: deny, verbs: [get] }'), 8, 7, /either resources or nonResourceURLs/],
+  [
+    'resources and URLs',
+    policy('{ effect: deny, verbs: [get], resources: [pods], nonResourceURLs: [/x] }'),
+    8,
+    7,
+    /either resources or nonResourceURLs/,
+  ],
+  [
+    'a namespace for a URL',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [/x], namespaces: [a] }'),
+    8,
+    72,
+    /namespaces has no meaning beside nonResourceURLs/,
+  ],
+  ['a field given twice', policy('{ effect: deny, effect: allow, verbs: [get], resources: [pods] }'), 8, 23, /unique/],
+  [
+    'a verb that does not exist',
+    policy('{ effect: deny, verbs: [detele], resources: [pods] }'),
+    8,
+    31,
+    /no such verb; known here: get/,
+  ],
+  ['a glob for a verb', policy('{ effect: deny, verbs: ["del*"], resources: [pods] }'), 8, 31, /no such verb/],
+  [
+    'a glob inside a resource',
+    policy('{ effect: deny, verbs: [get], resources: ["pod*"] }'),
+    8,
+    49,
+    /resource\[\.group\]/,
+  ],
+  ['a resource in capitals', policy('{ effect: deny, verbs: [get], resources: [Pods] }'), 8, 49, /lower case/],
+  ['an empty subresource', policy('{ effect: deny, verbs: [get], resources: [pods/] }'), 8, 49, /resource\[\.group\]/],
+  [
+    'a URL without a slash',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: [version] }'),
+    8,
+    55,
+    /begins with \//,
+  ],
+  [
+    'a URL with a star inside',
+    policy('{ effect: deny, verbs: [get], nonResourceURLs: ["/a*b"] }'),
+    8,
+    55,
+    /only at its end/,
+  ],
+  ['a second policy of the same name', `${policy(pods)}---\n${policy(pods)}`, 12, 19, /second policy named "p"/],
+  ['a tab for indentation', policy(pods).replace('    -', '\t-'), 8, 1, /[Tt]ab/],
+];
+
+/** What it shows, text. */
+export const valid: readonly (readonly [string, string])[] = [
+  ['one rule', policy(pods)],
+  ['a deny alone, without identity', policy(pods.replace('allow', 'deny')).replace(/ {2}obligations.*\n/, '')],
+  [
+    'a deny alone that says otherwise deny',
+    policy(pods.replace('allow', 'deny')).replace(/obligations.*\n/, 'otherwise: deny\n'),
+  ],
+  ['an ask', policy(pods.replace('allow', 'ask'))],
+  ['otherwise ask', policy(pods.replace('allow', 'deny')).replace('  rules', '  otherwise: ask\n  rules')],
+  ['connections', policy(pods).replace('  rules', '  connections: ["prod-*", test]\n  rules')],
+  ['anyone', policy(pods).replace('{ agent: demo }', '"*"')],
+  ['several subjects', policy(pods).replace('{ agent: demo }', '{ agent: "*" }, { group: a }, { group: b }')],
+  ['an issuer', policy(pods).replace('agent: demo', 'group: demo, issuer: "https://id.example"')],
+  ['a user without groups', policy(pods).replace(', groups: [g]', '')],
+  ['a full record and a deadline', policy(pods).replace('{ impersonate', '{ record: full, deadline: 30m, impersonate')],
+  [
+    'every field of a rule',
+    policy(
+      '{ name: n, effect: allow, verbs: [get, "*"], resources: [pods], namespaces: ["a-*"], names: [b], when: "true", reason: c }',
+    ),
+  ],
+  [
+    'every way to write a resource',
+    policy(
+      '{ effect: deny, verbs: [proxy, watch, deletecollection], resources: ["*", "*/*", "*.apps", pods/log, "pods/*", "*.apps/scale", deployments.apps/scale, ingresses.networking.k8s.io] }',
+    ),
+  ],
+  [
+    'every way to write a URL',
+    policy(
+      '{ effect: allow, verbs: [get, head, post], nonResourceURLs: [/, /version, "/api/*", "/api*", "*"], when: "true" }',
+    ),
+  ],
+  ['a condition of several lines', policy(pods.replace(' }', ', when: "true ||\n        false" }'))],
+];
