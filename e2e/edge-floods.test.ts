@@ -94,9 +94,9 @@ for (const [what, make] of Object.entries(floods)) {
     const before = edge.arrived().length;
     const connection = await H2Connection.open(edge.sluice);
     const next = make();
-    let isOver = false;
+    const over = new AbortController();
     const flooding = (async () => {
-      while (!connection.isClosed && !isOver) {
+      while (!connection.isClosed && !over.signal.aborted) {
         await connection.write(Buffer.concat(Array.from({ length: 100 }, () => next(connection))));
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -104,7 +104,7 @@ for (const [what, make] of Object.entries(floods)) {
     const { status } = await ask(edge.sluice, 'h1', { target: '/version' });
     assert.equal(status, 200);
     await within('the end of the connection', connection.closed).finally(() => {
-      isOver = true;
+      over.abort();
       connection.destroy();
     });
     await flooding;

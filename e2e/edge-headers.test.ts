@@ -159,7 +159,7 @@ test('case 14, h2: a Connection header, which h2 does not have, is refused', asy
 });
 
 onBoth('case 16: a token in a subprotocol or in the query is refused and written down nowhere', async (protocol) => {
-  const token = `${Buffer.from(edge.sluice.token()).toString('base64url')}`;
+  const token = Buffer.from(edge.sluice.token()).toString('base64url');
   const exec = '/api/v1/namespaces/shop/pods/web/exec?command=id&stdout=true';
   const offers = [
     `base64url.bearer.authorization.k8s.io.${token}`,

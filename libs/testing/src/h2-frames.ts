@@ -79,7 +79,9 @@ export class H2Connection {
   static async open(sluice: Sluice): Promise<H2Connection> {
     const connection = new H2Connection(await sluice.socket('h2'));
     const { settings } = frameTypes;
-    connection.write(Buffer.concat([Buffer.from(preface), frame(settings, 0, 0), frame(settings, frameFlags.ack, 0)]));
+    await connection.write(
+      Buffer.concat([Buffer.from(preface), frame(settings, 0, 0), frame(settings, frameFlags.ack, 0)]),
+    );
     return connection;
   }
 
