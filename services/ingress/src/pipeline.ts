@@ -1,6 +1,6 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { refusalStatus } from '@sluice/kube';
-import type { Decision, ReasonCode, RequestAttributes } from '@sluice/model';
+import type { Allow, Decision, ReasonCode, RequestAttributes } from '@sluice/model';
 import type { Failpoint, Lease, Logger } from '@sluice/runtime';
 import { answer } from './answer.ts';
 import type { Ask } from './ask.ts';
@@ -10,7 +10,7 @@ import { Call, type CallParts, refuseMasks } from './call.ts';
 import { AgentGone, deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
 import type { Limits } from './limits.ts';
-import type { LiveCalls } from './live.ts';
+import type { LiveCall, LiveCalls } from './live.ts';
 import type { MaskClient } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
 import {
@@ -78,32 +78,17 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       await call.writeAhead();
       await failpoint('after-ack');
       const { record } = call;
-      const { impersonate, record: level, deadline } = decision.obligations;
-      const cutter = new AbortController();
-      const cut = (why: Refusal): void => cutter.abort(why);
-      const live = isLive(canonical.attributes)
-        ? parts.live.add({ id: record.id, decision, cut, decideAgain: () => ask(question.request, question.body) })
-        : undefined;
-      const timer = deadline === undefined ? undefined : setTimeout(cut, deadline - Date.now(), deadlineReached());
-      const outgoing = {
-        call: record.id,
-        canonical,
-        agent,
-        impersonate,
-        body,
-        cut: cutter.signal,
-        assertCurrent: () => assertCurrent(lease, decision),
-      };
-      try {
-        await forward(request, response, outgoing, async (answer) => {
-          await failpoint('after-first-upstream-byte');
-          const isRecordFull = level === 'full';
-          await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut: cutter.signal });
-        });
-      } finally {
-        live?.();
-        clearTimeout(timer);
-      }
+      const { impersonate, record: level } = decision.obligations;
+      const decideAgain = (): Promise<Decision> => ask(question.request, question.body);
+      const bound = bind(parts.live, canonical.attributes, { id: record.id, decision, decideAgain });
+      const { cut } = bound;
+      const assertCurrent = (): void => assertInForce(lease, decision);
+      const outgoing = { call: record.id, canonical, agent, impersonate, body, cut, assertCurrent };
+      const isRecordFull = level === 'full';
+      await forward(request, response, outgoing, async (answer) => {
+        await failpoint('after-first-upstream-byte');
+        await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut });
+      }).finally(() => bound.release());
       // A call whose agent left before an answer came has no other end.
       record.outcome('aborted', 0);
     } catch (error) {
@@ -113,13 +98,33 @@ export function createPipeline(parts: PipelineParts): Pipeline {
   };
 }
 
+/** What a call is held to while it runs: its deadline, and where its answer may go on for ever, the authority. */
+function bind(
+  calls: LiveCalls,
+  attributes: RequestAttributes,
+  { id, decision, decideAgain }: Omit<LiveCall, 'cut'> & { readonly decision: Allow },
+): { readonly cut: AbortSignal; release(): void } {
+  const cutter = new AbortController();
+  const cut = (why: Refusal): void => cutter.abort(why);
+  const forget = isLive(attributes) ? calls.add({ id, decision, cut, decideAgain }) : undefined;
+  const { deadline } = decision.obligations;
+  const timer = deadline === undefined ? undefined : setTimeout(cut, deadline - Date.now(), deadlineReached());
+  return {
+    cut: cutter.signal,
+    release() {
+      forget?.();
+      clearTimeout(timer);
+    },
+  };
+}
+
 /** Whether the answer may go on for as long as it likes. */
 function isLive(attributes: RequestAttributes): boolean {
   return attributes.kind === 'resource' && (attributes.verb === 'watch' || attributes.subresource === 'log');
 }
 
 /** A change that was reported as in force everywhere must find no call behind it. Throws `Refusal`. */
-function assertCurrent(lease: Lease, decision: Decision): void {
+function assertInForce(lease: Lease, decision: Decision): void {
   if (!lease.held()) throw authorityLost();
   if (decision.authority < lease.seen())
     throw new Refusal('AuthorityChanged', 'the policies changed while the call was on its way, so it was not made');

@@ -58,6 +58,14 @@ test('a condition that stops short is at fault behind its end', () => {
   );
 });
 
+test('a deadline beyond a day is refused: no timer counts that far', () => {
+  const lasting = (deadline: string): string =>
+    policy(pods).replace('{ impersonate', `{ deadline: ${deadline}, impersonate`);
+  for (const deadline of ['25h', '1441m', '86401s', '999999h'])
+    assert.match(errorsOf(lasting(deadline))[0]?.message ?? '', /at most 24h/);
+  assert.equal(compiled(lasting('24h')).policies[0]?.obligations?.deadlineMs, 86_400_000);
+});
+
 test('a deadline is read in seconds, minutes and hours', () => {
   const deadlines = ['30s', '10m', '2h'].map((deadline) => {
     const text = policy(pods).replace('{ impersonate', `{ deadline: ${deadline}, impersonate`);

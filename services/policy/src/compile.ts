@@ -209,12 +209,13 @@ class PolicyReader {
     if (map.has('record')) form.constant(map, 'record', 'full');
     const deadline = form.optionalText(map, 'deadline');
     const [, count = '', unit = ''] = /^([1-9]\d{0,5})([smh])$/.exec(deadline) ?? [];
-    if (deadline !== '' && count === '')
-      form.fault(map.get('deadline', true), 'a deadline is how long a call may run: 30s, 10m or 2h');
+    const deadlineMs = count === '' ? null : Number(count) * (unitsMs[unit] ?? 0);
+    if (deadline !== '' && (deadlineMs === null || deadlineMs > longestDeadlineMs))
+      form.fault(map.get('deadline', true), 'a deadline is how long a call may run: 30s, 10m or 2h, at most 24h');
     return {
       impersonate: { user, groups },
       isRecordFull: map.has('record'),
-      deadlineMs: count === '' ? null : Number(count) * (unitsMs[unit] ?? 0),
+      deadlineMs,
     };
   }
 
@@ -226,6 +227,7 @@ class PolicyReader {
 
 type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason'>;
 
+const longestDeadlineMs = 24 * 3_600_000;
 const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** In place of a rule that cannot be read. */
