@@ -13,6 +13,7 @@ import {
   h2Head,
   headerBlock,
   text,
+  until,
   within,
 } from '@sluice/testing';
 
@@ -128,6 +129,18 @@ for (const what of ['PING', 'SETTINGS', 'WINDOW_UPDATE by one']) {
     assert.equal((await ask(edge.sluice, 'h2', { target: web })).status, 200);
   });
 }
+
+test('case 19: as many calls as may be open at once go to the cluster, and no more', async () => {
+  const connection = await H2Connection.open(edge.sluice);
+  const target = `${watch}&labelSelector=many`;
+  const watches = (): number => edge.arrived().filter((request) => request.target.includes('many')).length;
+  for (let n = 0; n < 100; n++) connection.request(h2Head(edge.sluice, { target }), 'whole');
+  await until('all of them to arrive', () => watches() === 100);
+  connection.request(h2Head(edge.sluice, { target }), 'whole');
+  await within('the end of a connection with one more', connection.closed);
+  assert.equal((await ask(edge.sluice, 'h2', { target: web })).status, 200);
+  assert.equal(watches(), 100);
+});
 
 test('case 19, h2: a request of too many or too long headers is reset, and the connection goes on', async () => {
   const connection = await H2Connection.open(edge.sluice);

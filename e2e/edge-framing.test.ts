@@ -18,6 +18,7 @@ import {
   protocols,
   type RawAnswer,
   until,
+  within,
 } from '@sluice/testing';
 
 let edge: Edge;
@@ -60,14 +61,18 @@ test('case 3: without a Host, or with two :authority, nothing is taken', async (
 
 onBoth('case 13: trailers are refused, announced or not', async (protocol) => {
   const { came } = await edge.during(async () => {
-    assertRefused(await askWithTrailers(protocol, [['trailer', 'impersonate-user']]), 'announced');
-    assertRefused(await askWithTrailers(protocol, []), 'unannounced');
+    assertRefused(await askWithTrailers(protocol), 'unannounced');
+    const headers = [...json, ['trailer', 'impersonate-user']] as Lines;
+    assertRefused(
+      await ask(edge.sluice, protocol, { method: 'POST', target: configMaps, headers, body: newConfigMap() }),
+      'announced',
+    );
   });
   assert.deepEqual(came, []);
 });
 
-async function askWithTrailers(protocol: Protocol, headers: Lines): Promise<RawAnswer> {
-  const request = { method: 'POST', target: configMaps, headers: [...json, ...headers] };
+async function askWithTrailers(protocol: Protocol): Promise<RawAnswer> {
+  const request = { method: 'POST', target: configMaps, headers: json };
   const body = newConfigMap();
   if (protocol === 'h2') {
     const h2 = await H2Connection.open(edge.sluice);
@@ -147,18 +152,15 @@ function head(method: string, target: string, lines: string, version = 'HTTP/1.1
 }
 
 test('case 15, h1: another version of HTTP in the request line is refused', async () => {
-  for (const version of ['HTTP/1.0', 'HTTP/2.0', 'HTTP/0.9', 'HTTP/1.2', 'HTTP/3.0']) {
-    for (const lines of ['Content-Length: 0', 'Transfer-Encoding: chunked']) {
+  const { came } = await edge.during(async () => {
+    for (const version of ['HTTP/1.0', 'HTTP/2.0', 'HTTP/0.9', 'HTTP/1.2', 'HTTP/3.0']) {
       const connection = await H1Connection.open(edge.sluice);
-      const { came } = await edge.during(async () => {
-        connection.write(`${head('POST', configMaps, lines, version)}0\r\n\r\n${smuggled()}`);
-        assertRefused(await connection.answer(), version);
-        await connection.closed;
-      });
-      assert.deepEqual(came, []);
+      connection.write(head('GET', web, 'A: b', version));
+      assert.equal((await connection.answer()).status, 400, version);
+      await connection.closed;
     }
-  }
-  assertNothingSmuggled();
+  });
+  assert.deepEqual(came, []);
 });
 
 test('case 15, h1: a request behind another is not taken, and the connection ends with the answer', async () => {
@@ -177,15 +179,14 @@ test('case 15, h1: a request behind another is not taken, and the connection end
   assertNothingSmuggled();
 });
 
-test('case 15, h1: a flood of requests behind one that does not end is cut', async () => {
+test('case 15, h1: too many requests behind one that does not end are cut', async () => {
   const connection = await H1Connection.open(edge.sluice);
   const target = `${configMaps}?watch=true`;
   connection.write(h1Request(edge.sluice, { target }));
   await until('the watch', () => edge.arrived().some((request) => request.target === target));
-  while (!connection.isClosed) {
-    connection.write(smuggled());
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  // More than may wait, and far too few to be a flood of bytes.
+  connection.write(smuggled().repeat(17));
+  await within('its end', connection.closed);
   assertNothingSmuggled();
 });
 
@@ -255,25 +256,34 @@ test('case 15, h2: lengths that do not agree, and line ends in headers, are refu
 });
 
 test('case 15, h2: a body that the agent breaks off is not taken for a whole one', async () => {
-  const noErrors = Buffer.alloc(4);
-  const yaml = 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: smuggled }\n';
+  const target = '/api/v1/namespaces/broken-off/configmaps';
+  const headers: Lines = [['content-type', 'application/yaml']];
+  const yaml = Buffer.from('apiVersion: v1\nkind: ConfigMap\nmetadata: { name: half }\n');
+  const connection = await H2Connection.open(edge.sluice);
   const { came } = await edge.during(async () => {
-    const connection = await H2Connection.open(edge.sluice);
-    const request = { method: 'POST', target: configMaps, headers: [['content-type', 'application/yaml']] as Lines };
-    for (let n = 0; n < 20; n++) {
-      const id = connection.request(h2Head(edge.sluice, request), 'open');
-      connection.data(id, Buffer.from(yaml), 'open');
-      await connection.write(frame(frameTypes.reset, frameFlags.none, id, noErrors));
+    for (let n = 0; n < 5; n++) {
+      const id = connection.request(h2Head(edge.sluice, { method: 'POST', target, headers }), 'open');
+      connection.data(id, yaml, 'open');
+      await connection.roundTrip();
+      await connection.write(frame(frameTypes.reset, frameFlags.none, id, noError));
     }
     const last = connection.request(h2Head(edge.sluice, { target: web }), 'whole');
     assert.equal((await connection.answer(last)).status, 200);
-    connection.destroy();
   });
+  connection.destroy();
   assert.deepEqual(
-    came.map(({ target }) => target),
+    came.map((request) => request.target),
     [web],
   );
+  const rows = await until('their record', async () => {
+    const found = (await edge.sluice.calls()).filter(({ namespace }) => namespace === 'broken-off');
+    return found.length === 5 && found;
+  });
+  assert.deepEqual(new Set(rows.map(({ reasonCode }) => reasonCode)), new Set(['BodyNotReadable']));
 });
+
+/** NO_ERROR, as it stands in a RST_STREAM. Node ends such a stream as it ends a whole one. */
+const noError = Buffer.alloc(4);
 
 onBoth('a request that says too much or the wrong thing about itself is refused', async (protocol) => {
   for (const name of ['authorization', 'accept', 'content-type', 'user-agent', 'kubectl-command']) {
