@@ -72,18 +72,18 @@ export function createForward(connection: ClusterConnection): Forward {
             outgoing.cut.addEventListener('abort', () => {
               if (delivering === undefined) upstream.destroy();
             });
-            // http2-proxy would relay a switch of protocols raw, so its listener goes as it comes.
             upstream.once('upgrade', (_answer, socket) => {
               switched = true;
               socket.destroy();
               upstream.emit('error', new Error('switched protocols'));
             });
+            // http2-proxy would relay a switch of protocols raw, so its listener goes as it comes.
+            upstream.on('newListener', (event, listener) => {
+              if (event === 'upgrade') queueMicrotask(() => upstream.off('upgrade', listener));
+            });
             let announced = 0;
             upstream.on('information', () => {
               if (++announced > maxInformation) upstream.destroy(new Error('too many 1xx answers'));
-            });
-            upstream.on('newListener', (event, listener) => {
-              if (event === 'upgrade') queueMicrotask(() => upstream.off('upgrade', listener));
             });
             // http2-proxy would wait for a body that has been read already.
             upstream.end(outgoing.body.bytes);
