@@ -331,7 +331,7 @@ onBoth('case 33: objects in tables, in partial metadata and in a failed transfor
 /** Bodies that say hostPID in a way that one reader sees and another may not. */
 const hostPid = [
   ['application/json', '{"spec":{"hostPID":true}}', 'NoRuleMatched'],
-  ['application/json', '{"spec":{"host\\u0050ID":true}}', 'NoRuleMatched'],
+  ['application/json', '{"spec":{"host\\u0050ID":true}}', 'BodyNotReadable'],
   ['application/json', '{"spec":{"hostPID":true,"hostPID":false}}', 'BodyNotReadable'],
   ['application/json', '{"spec":{"hostPID":false},"spec":{"hostPID":true}}', 'BodyNotReadable'],
   ['application/json', '\ufeff{"spec":{"hostPID":true}}', 'BodyNotReadable'],

@@ -19,6 +19,8 @@ const refused = [
   ['a key twice', '{"a":1,"a":1}'],
   ['a key twice, once escaped', '{"a":1,"\\u0061":2}'],
   ['a key twice, in an object in a list', '[{"b":[{"a":1,"a":2}]}]'],
+  ['a letter of a key as an escape', '{"hostPI\\u0044":true}'],
+  ['a letter of a value as an escape', '{"a":"\\\\\\u0044"}'],
   ['a byte order mark', '\ufeff{}'],
   ['half of a surrogate pair in a value', '{"a":"\\ud800"}'],
   ['half of a surrogate pair in a key', '{"\\udc00":1}'],
@@ -39,6 +41,10 @@ const refused = [
 for (const [what, body] of refused) {
   test(`refused: ${what}`, () => assert.equal(isAccepted(body), false));
 }
+
+test('an escaped backslash before a u is a text like any other, and so is what Go escapes', () => {
+  assert.equal(isAccepted('{"a":"\\\\u0044","\\u003cb\\u003e":"\\u0026"}'), true);
+});
 
 test('a message names a key and quotes no value', () => {
   assert.throws(() => checkJson(Buffer.from('{"password":"hunter2","password":"hunter3"}')), {

@@ -11,6 +11,9 @@ import { JsonCursor, JsonError, maxDepth, openBrace, openBracket, quote, type St
  */
 export function checkJson(body: Buffer): void {
   if (!isUtf8(body)) throw new BodyError('it is not UTF-8');
+  // V8 13.6 can take a key that is written so for another one (nodejs/node 63785), and no encoder writes so.
+  if (body.includes('\\u00') && escapedWord.test(body.toString('latin1')))
+    throw new BodyError('it escapes letters or digits, which need no escape');
   try {
     const cursor = new JsonCursor(body);
     new Check(cursor).value(0);
@@ -20,6 +23,9 @@ export function checkJson(body: Buffer): void {
     throw error;
   }
 }
+
+/** A letter or digit of ASCII as an escape, not behind a backslash that is itself escaped. */
+const escapedWord = /(?<!\\)(?:\\\\)*\\u00(?:3\d|4[1-9a-f]|5[\da]|6[1-9a-f]|7[\da])/i;
 
 class Check {
   readonly #cursor: JsonCursor;
