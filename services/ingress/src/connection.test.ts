@@ -55,6 +55,13 @@ test('bytes that belong to no request are noise, however long a call is in hand'
   assert.equal(rig.second(limits.noiseBytesPerSecond + 1), 'noise');
 });
 
+test('the beginning of a request is none, even when a connection is looked at as soon as it is there', () => {
+  const rig = new Rig();
+  rig.nowMs += 1;
+  rig.wire.bytesRead += limits.headerBytes;
+  assert.equal(rig.connection.look(), undefined);
+});
+
 test('a body on its way is none, nor is its end, nor what acknowledges an answer', () => {
   const rig = new Rig();
   const { request } = rig.call('on its way');

@@ -102,7 +102,8 @@ export class Connection {
     const accounted =
       this.#arriving.size * (headerBytes + bodyBytes) +
       (written - last.written) / 16 +
-      (noiseBytesPerSecond * (nowMs - last.atMs)) / 1_000;
+      // A new connection may be looked at right after the first bytes of its first request.
+      noiseBytesPerSecond * Math.max(1, (nowMs - last.atMs) / 1_000);
     this.#arriving.clear();
     return read - last.read - accounted;
   }
