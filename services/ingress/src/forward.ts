@@ -55,7 +55,7 @@ export function createForward(connection: ClusterConnection): Forward {
     const attempt = async (): Promise<'answered' | 'stale'> => {
       let sent = false;
       let isReused = false;
-      let switched = false;
+      let misconduct: Refusal | undefined;
       let delivering: Promise<void> | undefined;
       outgoing.assertCurrent();
       try {
@@ -72,10 +72,14 @@ export function createForward(connection: ClusterConnection): Forward {
             outgoing.cut.addEventListener('abort', () => {
               if (delivering === undefined) upstream.destroy();
             });
+            const misbehaves = (how: string): void => {
+              misconduct = new Refusal('ResponseWithheld', `the cluster ${how}, so its answer is not taken`);
+              upstream.destroy();
+              upstream.emit('error', misconduct);
+            };
             upstream.once('upgrade', (_answer, socket) => {
-              switched = true;
               socket.destroy();
-              upstream.emit('error', new Error('switched protocols'));
+              misbehaves('switched protocols, which nobody asked for');
             });
             // http2-proxy would relay a switch of protocols raw, so its listener goes as it comes.
             upstream.on('newListener', (event, listener) => {
@@ -83,18 +87,20 @@ export function createForward(connection: ClusterConnection): Forward {
             });
             let announced = 0;
             upstream.on('information', () => {
-              if (++announced > maxInformation) upstream.destroy(new Error('too many 1xx answers'));
+              if (++announced === maxInformation + 1) misbehaves('announces its answer without end');
             });
             // http2-proxy would wait for a body that has been read already.
             upstream.end(outgoing.body.bytes);
             return upstream;
           },
-          onRes: (_request, _response, answer) => (delivering = onAnswer(answer)),
+          // What was in the same bytes is parsed on.
+          onRes: async (_request, _response, answer) =>
+            misconduct === undefined ? (delivering = onAnswer(answer)) : undefined,
         });
       } catch (error) {
         if (delivering === undefined) {
           if (outgoing.cut.aborted) throw outgoing.cut.reason;
-          if (switched) throw new Refusal('ResponseWithheld', 'the cluster switched protocols, which nobody asked for');
+          if (misconduct !== undefined) throw misconduct;
           if (isReused && isRead) return 'stale';
           throw sent ? effectUnknown() : unreachable(error as Error);
         }
