@@ -124,7 +124,7 @@ test('`calls list` asks for what its options say, and --json is one array of row
 test('`replay` asks until it has every frame, and --json is one array with meta laid open', async (t) => {
   const { home, asked } = await runningHome(t, (question) => {
     assert.ok(question.kind === 'frames');
-    const next = question.afterSeq + 1;
+    const next = (question.after?.seq ?? 0) + 1;
     return { kind: 'frames', frames: [frame(next)], more: next < 3 };
   });
   const frames = JSON.parse(await written((out) => replayCall(home, id, { json: true }, out))) as FrameRow[];
@@ -133,7 +133,7 @@ test('`replay` asks until it has every frame, and --json is one array with meta 
     [1, 2, 3].map((seq) => [seq, { status: 200, contentType: 'application/json' }]),
   );
   assert.deepEqual(
-    asked.map((question) => question.kind === 'frames' && [question.call, question.afterSeq]),
+    asked.map((question) => question.kind === 'frames' && [question.call, question.after?.seq ?? 0]),
     [0, 1, 2].map((after) => [id, after]),
   );
 });

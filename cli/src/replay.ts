@@ -30,7 +30,7 @@ export async function replayCall(
 async function framesOf(home: HomePaths, call: string): Promise<FrameRow[]> {
   const frames: FrameRow[] = [];
   for (;;) {
-    const answer = await askRecords(home, { kind: 'frames', call, afterSeq: frames.at(-1)?.seq ?? 0 });
+    const answer = await askRecords(home, { kind: 'frames', call, after: frames.at(-1) ?? null });
     frames.push(...answer.frames);
     if (!answer.more) return frames;
   }

@@ -28,9 +28,9 @@ export interface Frame {
   readonly ledger: string;
   /** Position in the ledger, from 1, gapless. */
   readonly seq: number;
-  /** Call id, a UUIDv7. */
+  /** Call id, a UUIDv7; `noCall` in what a ledger says of itself. */
   readonly call: string;
-  /** Session id, 32 hex digits. */
+  /** Session id, 32 hex digits; all zeros where there is no call. */
   readonly session: string;
   /** Microseconds since the epoch, by the writer's clock. Order is by `seq`, never by this. */
   readonly atMicros: number;
@@ -46,10 +46,19 @@ export interface Frame {
   readonly bytes: Uint8Array;
 }
 
-const kinds = ['call', 'response', 'outcome'] as const;
+const kinds = ['call', 'response', 'outcome', 'opened', 'seal', 'closed', 'ledger-closed', 'heads'] as const;
 
-/** `call`: the call with its decision and masked request body; `response`: masked response bytes; `outcome`: its end. */
-export type FrameKind = (typeof kinds)[number];
+/**
+ * Of calls: `call`, the call with its decision and masked request body; `response`, masked response bytes; `outcome`,
+ * its end. Of a ledger: `opened`, its first frame; `seal`, a signature over all before it; `closed`, its writer's last
+ * word, followed by one seal. Of the recorder: `ledger-closed`, what became of another writer's ledger; `heads`, the
+ * list of ledgers with their heads. `unknown`: a kind of a newer Sluice, kept as it is.
+ */
+export type FrameKind = (typeof kinds)[number] | 'unknown';
+
+/** The call id and session of a frame that belongs to no call. */
+export const noCall = '00000000-0000-0000-0000-000000000000';
+export const noSession: string = '0'.repeat(32);
 
 /** Code `BadFrame`: bytes that are not a frame of a version this build knows. */
 export class FrameError extends Error {
@@ -65,7 +74,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export const noHash: Uint8Array = new Uint8Array(hashBytes);
 
 /** Encodes and chains a frame. Returns the message (header ‖ bytes) and its hash, a view into it. */
-export function encodeFrame(frame: Omit<Frame, 'hash'>): { message: Buffer; hash: Uint8Array } {
+export function encodeFrame(frame: Omit<Frame, 'hash' | 'kind'> & { readonly kind: Exclude<FrameKind, 'unknown'> }): {
+  message: Buffer;
+  hash: Uint8Array;
+} {
   const ledgerBytes = Buffer.byteLength(frame.ledger);
   const metaBytes = Buffer.byteLength(frame.meta);
   if (ledgerBytes > 255) throw new FrameError('ledger name is over 255 bytes');
@@ -98,8 +110,7 @@ export function decodeFrame(message: Uint8Array): Frame {
   if (buffer.length < fixedBytes + 2 * hashBytes) throw new FrameError('shorter than a header');
   const headerBytes = buffer.readUInt32BE(0);
   if (buffer[4] !== version) throw new FrameError(`unknown version ${buffer[4]}`);
-  const kind = kinds[buffer[5] ?? 0xff];
-  if (kind === undefined) throw new FrameError(`unknown kind ${buffer[5]}`);
+  const kind = kinds[buffer[5] ?? 0xff] ?? 'unknown';
   const ledgerBytes = buffer[6] ?? 0;
   const metaBytes = buffer.readUInt32BE(64);
   const metaAt = fixedBytes + ledgerBytes;

@@ -8,4 +8,5 @@ export * from './masking.ts';
 export * from './outcome.ts';
 export * from './reasons.ts';
 export * from './records.ts';
+export * from './seal.ts';
 export * from './subjects.ts';

@@ -5,6 +5,7 @@ export const outcomes = {
   aborted: 'the agent went away before it had the whole answer',
   cut: 'Sluice ended a call the cluster had seen: it could not be masked, recorded or understood, or Sluice stopped',
   failed: 'the connection to the cluster broke after the call went there; its effect is unknown',
+  'presumed-unknown': 'the writer of its record died before its end; nobody knows how the call ended',
 } as const;
 
 export type Outcome = keyof typeof outcomes;

@@ -4,6 +4,7 @@ import type { Effect, Impersonation } from './decision.ts';
 import type { FrameKind } from './frame.ts';
 import type { Outcome } from './outcome.ts';
 import type { ReasonCode } from './reasons.ts';
+import type { Head, SealKey } from './seal.ts';
 
 /** How many bytes a body had, and how it stands in the record. */
 export interface BodyNote {
@@ -62,7 +63,47 @@ export interface FrameMeta {
     readonly sha256: string;
     readonly durationMicros: number;
   };
+  readonly opened: {
+    /** The service that writes it. */
+    readonly writer: string;
+    /** Of the process: its ledgers' names begin with it. */
+    readonly instance: string;
+    /** Where the same process's ledger before this one ended; `null` for the process's first. */
+    readonly previous: Head | null;
+    /** Whose seals this ledger bears. */
+    readonly key: SealKey;
+  };
+  /** Of the frame before it: `seq` - 1 and `prev`. */
+  readonly seal: { readonly kid: string; readonly signature: string };
+  /** `drained`: the process ended in order. `rolled`: the process goes on in its next ledger. */
+  readonly closed: { readonly cause: 'drained' | 'rolled' };
+  readonly 'ledger-closed': {
+    /** The last frame that is connected with the first. */
+    readonly head: Head;
+    /** `lease-ended`: its writer died. */
+    readonly cause: 'drained' | 'rolled' | 'lease-ended';
+    /** Positions that were lost with their writer, first and last of each run; frames behind them are kept. */
+    readonly missing: readonly (readonly [first: number, last: number])[];
+    /** How many calls got the outcome `presumed-unknown`. */
+    readonly presumed: number;
+  };
+  /** Heads that moved since the list before; a recorder's first list names all ledgers. */
+  readonly heads: { readonly heads: readonly Head[] };
+  readonly unknown: Readonly<Record<string, unknown>>;
 }
+
+/** The last renewal of a lease on a ledger. */
+export interface LedgerLease {
+  /** `held`: its writer lives. `closed`: its writer has written the last frame. `ended`: the recorder has closed it. */
+  readonly state: 'held' | 'closed' | 'ended';
+}
+
+/** A writer renews its lease this often, */
+export const ledgerRenewMs = 1_000;
+/** writes no more after this long without success, */
+export const ledgerLeaseMs = 10_000;
+/** and is held for dead after this long. */
+export const ledgerGraceMs = 30_000;
 
 /** One call as `sluice calls list --json` prints it. */
 export interface CallRow {
@@ -87,10 +128,26 @@ export interface CallRow {
   readonly outcome: Outcome | null;
 }
 
-/** One recorded frame, as `sluice replay` reads it. */
-export interface FrameRow {
+/** One session as `sluice sessions list --json` prints it. */
+export interface SessionRow {
+  readonly id: string;
+  readonly agent: string;
+  readonly task: string | null;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+  /** End of its last call; `null` while one runs. */
+  readonly endedAt: string | null;
+  readonly calls: number;
+}
+
+/** A place in a ledger: answers begin behind it. */
+export interface Cursor {
   readonly ledger: string;
   readonly seq: number;
+}
+
+/** One recorded frame, as `sluice replay` reads it. */
+export interface FrameRow extends Cursor {
   readonly call: string;
   readonly at: string;
   /** When the broker had it on disk, by the broker's clock: microseconds since the epoch. */
@@ -102,25 +159,79 @@ export interface FrameRow {
   readonly bytesBase64: string;
 }
 
+/** One ledger, counted. */
+export interface LedgerRow {
+  readonly ledger: string;
+  /** Rows, and the lowest and highest position among them. */
+  readonly rows: number;
+  readonly first: number;
+  readonly last: number;
+  /** Bytes of headers and bodies. */
+  readonly bytes: number;
+}
+
+/** One row of the record with everything that `sluice verify` needs, as it lies in the table. */
+export interface ProofRow {
+  readonly seq: number;
+  readonly call: string;
+  readonly session: string;
+  readonly kind: string;
+  readonly atMicros: number;
+  readonly offset: number;
+  readonly meta: string;
+  readonly headerBase64: string;
+  /** Size of the body, and the body itself; of one over `largeBytes` only the size: ask for its parts. */
+  readonly size: number;
+  readonly bytesBase64: string;
+}
+
+/** A body over this size does not stand in an answer about several frames. */
+export const largeBytes = 1_000_000;
+
 /** A question to the recorder; everything it reads is masked. */
 export type RecordsQuestion =
   | {
       readonly kind: 'calls';
       readonly agent?: string;
+      readonly session?: string;
       readonly effect?: Effect;
       /** Only calls at or after this time: milliseconds since the epoch. */
       readonly sinceMs?: number;
       /** 1 to 1,000. */
       readonly limit: number;
+      /** Only calls before this one: the next page. */
+      readonly before?: string;
     }
+  | { readonly kind: 'sessions'; readonly agent?: string; readonly sinceMs?: number; readonly limit: number }
   | {
       readonly kind: 'frames';
       readonly call: string;
-      /** Answer frames after this position (0 to start); an answer holds what fits one message. */
-      readonly afterSeq: number;
-    };
+      /** An answer holds what fits one message; `null` to start. */
+      readonly after: Cursor | null;
+    }
+  | { readonly kind: 'ledgers' }
+  | { readonly kind: 'proof'; readonly ledger: string; readonly afterSeq: number }
+  | {
+      /** Bytes of one row's body, from an offset: of `row`, where one position has several. */
+      readonly kind: 'part';
+      readonly ledger: string;
+      readonly seq: number;
+      readonly row: number;
+      readonly offset: number;
+    }
+  | { readonly kind: 'sql'; readonly sql: string; readonly params: Readonly<Record<string, string>> };
 
 export type RecordsAnswer =
   | { readonly kind: 'calls'; readonly calls: readonly CallRow[] }
+  | { readonly kind: 'sessions'; readonly sessions: readonly SessionRow[] }
   | { readonly kind: 'frames'; readonly frames: readonly FrameRow[]; readonly more: boolean }
+  | { readonly kind: 'ledgers'; readonly ledgers: readonly LedgerRow[] }
+  | { readonly kind: 'proof'; readonly rows: readonly ProofRow[]; readonly more: boolean }
+  | { readonly kind: 'part'; readonly bytesBase64: string }
+  | {
+      readonly kind: 'sql';
+      readonly columns: readonly string[];
+      /** Values as JSON has them: 64-bit numbers as strings. */
+      readonly rows: readonly (readonly unknown[])[];
+    }
   | { readonly kind: 'error'; readonly message: string };

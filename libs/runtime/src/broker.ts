@@ -8,7 +8,7 @@ import {
   StorageType,
 } from '@nats-io/jetstream';
 import { connect, type NatsConnection, RequestError, type Subscription, TimeoutError } from '@nats-io/transport-node';
-import { maxPayloadBytes, type StreamKey, streams } from '@sluice/model';
+import { consumerOf, leases, maxPayloadBytes, partitions, type StreamKey, streams } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
 
@@ -150,7 +150,7 @@ export async function ensureStreams(broker: Broker): Promise<void> {
     const stream = streams[key];
     const config = {
       name: stream.name,
-      subjects: [stream.subject],
+      subjects: [`${stream.prefix}.*`],
       storage: StorageType.File,
       retention: RetentionPolicy.Workqueue,
       discard: DiscardPolicy.New,
@@ -162,16 +162,41 @@ export async function ensureStreams(broker: Broker): Promise<void> {
     };
     // Adding one that is there would count its reserved space twice.
     if (!(await exists(() => manager.streams.info(stream.name)))) await manager.streams.add(config);
+    else await manager.streams.update(stream.name, { subjects: config.subjects });
     const settings = {
       // A recorder that died holds what it had taken for this long; one that is slow gets it twice, which is harmless.
       ack_wait: 10_000_000_000,
       max_ack_pending: 10_000,
     };
-    const durable = { durable_name: recorderConsumer, ack_policy: AckPolicy.Explicit };
-    const there = await exists(() => manager.consumers.info(stream.name, recorderConsumer));
-    if (there) await manager.consumers.update(stream.name, recorderConsumer, settings);
-    else await manager.consumers.add(stream.name, { ...durable, ...settings });
+    // An older Sluice had one consumer for a whole stream: no other may stand beside it on a work queue.
+    if (await exists(() => manager.consumers.info(stream.name, 'recorder')))
+      await manager.consumers.delete(stream.name, 'recorder');
+    for (let partition = 0; partition < partitions; partition++) {
+      const name = consumerOf(partition);
+      const there = await exists(() => manager.consumers.info(stream.name, name));
+      if (there) await manager.consumers.update(stream.name, name, settings);
+      else
+        await manager.consumers.add(stream.name, {
+          durable_name: name,
+          ack_policy: AckPolicy.Explicit,
+          filter_subject: `${stream.prefix}.${partition}`,
+          ...settings,
+        });
+    }
   }
+  if (!(await exists(() => manager.streams.info(leases.stream))))
+    await manager.streams.add({
+      name: leases.stream,
+      subjects: [leases.subject],
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      max_msgs_per_subject: 1,
+      max_bytes: leases.maxBytes,
+      max_age: leaseAgeNanos,
+      allow_direct: false,
+      deny_delete: true,
+      deny_purge: true,
+    });
 }
 
 /** An error by its name alone: what a parser says of a payload quotes it. */
@@ -191,8 +216,8 @@ async function exists(look: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Name of the durable consumer on each stream. */
-export const recorderConsumer = 'recorder';
+/** A lease nobody has renewed for an hour is nobody's: a recorder that starts then closes the ledger without it. */
+const leaseAgeNanos = 3_600 * 1_000_000_000;
 
 function versionAtLeast(version: string, floor: string): boolean {
   const parts = (text: string): number[] => text.split(/[.-]/, 3).map(Number);

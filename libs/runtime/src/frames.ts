@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConsumerMessages, type JsMsg, jetstream } from '@nats-io/jetstream';
-import { type StreamKey, streams } from '@sluice/model';
-import { type Broker, recorderConsumer } from './broker.ts';
+import { consumerOf, partitions, type StreamKey, streams } from '@sluice/model';
+import type { Broker } from './broker.ts';
 import type { Logger } from './log.ts';
 
 /** A frame as the broker holds it. */
@@ -117,10 +117,12 @@ export async function consumeFrames(
   const client = jetstream(broker.nats);
   const subscriptions: ConsumerMessages[] = [];
   for (const key of Object.keys(streams) as StreamKey[]) {
-    const consumer = await client.consumers.get(streams[key].name, recorderConsumer);
-    const messages = await consumer.consume({ max_messages: onTheWay });
-    subscriptions.push(messages);
-    void read(key, messages);
+    for (let partition = 0; partition < partitions; partition++) {
+      const consumer = await client.consumers.get(streams[key].name, consumerOf(partition));
+      const messages = await consumer.consume({ max_messages: onTheWay });
+      subscriptions.push(messages);
+      void read(key, messages);
+    }
   }
   const progress = setInterval(() => {
     if (!broker.connected()) return;

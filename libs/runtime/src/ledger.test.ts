@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { decodeFrame, FrameError, frameHashHolds, noHash } from '@sluice/model';
+import { consumerOf, decodeFrame, FrameError, frameHashHolds, noHash } from '@sluice/model';
 import { TestBroker, until } from '@sluice/testing';
-import { type Broker, ensureStreams, openBroker, recorderConsumer } from './broker.ts';
+import { type Broker, ensureStreams, openBroker } from './broker.ts';
 import { consumeFrames, type StoredFrame } from './frames.ts';
 import { type Entry, openLedger } from './ledger.ts';
 import { createLogger } from './log.ts';
@@ -49,9 +49,9 @@ const bySeq = (frames: readonly StoredFrame[]) =>
 
 test('streams and consumers of an older Sluice are taken as they are, with the settings of this one', async () => {
   const older = { ack_wait: 30_000_000_000 };
-  await (await jetstreamManager(broker.nats)).consumers.update('CALLS', recorderConsumer, older);
+  await (await jetstreamManager(broker.nats)).consumers.update('CALLS', consumerOf(0), older);
   await ensureStreams(broker);
-  const { config } = await (await jetstreamManager(broker.nats)).consumers.info('CALLS', recorderConsumer);
+  const { config } = await (await jetstreamManager(broker.nats)).consumers.info('CALLS', consumerOf(0));
   assert.equal(config.ack_wait, 10_000_000_000);
 });
 

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { createInbox, type Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
-  type Frame,
   FrameError,
   type FrameKind,
   type FrameMeta,
   maxPayloadBytes,
   noHash,
+  partitionOf,
   type StreamKey,
   streams,
 } from '@sluice/model';
@@ -15,7 +15,7 @@ import type { Broker } from './broker.ts';
 import type { Logger } from './log.ts';
 
 /** A frame to be written; the ledger gives it its place. */
-export interface Entry<K extends FrameKind> {
+export interface Entry<K extends Exclude<FrameKind, 'unknown'>> {
   readonly kind: K;
   readonly call: string;
   readonly session: string;
@@ -35,7 +35,7 @@ export interface Ledger {
    * for ever race it against a deadline; the frame stays due all the same. Throws `FrameError` for a frame that
    * exceeds the broker's `max_payload`.
    */
-  append<K extends FrameKind>(stream: StreamKey, entry: Entry<K>): Promise<void>;
+  append<K extends Exclude<FrameKind, 'unknown'>>(stream: StreamKey, entry: Entry<K>): Promise<void>;
   /** Whether the broker keeps up. While it does not, no new call may be taken. */
   healthy(): boolean;
   /** Waits until everything appended is acknowledged, at most `timeoutMs`. Returns how many frames were not. */
@@ -68,6 +68,7 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
   let dueBytes = 0;
   let seq = 0;
   let prev: Uint8Array = noHash;
+  const partition = partitionOf(name);
   let onEmpty: (() => void) | undefined;
 
   const publish = (position: number, frame: Due): void => {
@@ -110,7 +111,7 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
   return {
     name,
     append(stream, entry) {
-      const frame: Omit<Frame, 'hash'> = {
+      const frame = {
         ledger: name,
         seq: seq + 1,
         call: entry.call,
@@ -130,7 +131,7 @@ export function openLedger(broker: Broker, writer: string, log: Logger): Ledger 
       return new Promise((resolve) => {
         const now = performance.now();
         const item: Due = {
-          subject: streams[stream].subject,
+          subject: `${streams[stream].prefix}.${partition}`,
           message,
           appendedAtMs: now,
           publishedAtMs: now,

@@ -77,6 +77,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       await failpoint('before-ack');
       await call.writeAhead();
       await failpoint('after-ack');
+      if (isGone(response)) throw new AgentGone();
       const { record } = call;
       const { impersonate, record: level } = decision.obligations;
       const decideAgain = (): Promise<Decision> => ask(question.request, question.body);

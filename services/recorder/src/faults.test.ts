@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@clickhouse/client';
-import { type RecordsAnswer, type RecordsQuestion, streams, subjects } from '@sluice/model';
+import { consumerOf, partitionOf, type RecordsAnswer, type RecordsQuestion, streams, subjects } from '@sluice/model';
 import {
   type Broker,
   consumeFrames,
@@ -152,7 +152,7 @@ test('a broker that is killed and comes back is drained again, without a loss or
 test('a recorder answers what it has, in messages the broker carries, and takes poison aside', async (t) => {
   const { broker, ledger, recorder } = await bench(t);
   await recorder();
-  broker.nats.publish(streams.calls.subject, Buffer.from('no frame'));
+  broker.nats.publish(`${streams.calls.prefix}.0`, Buffer.from('no frame'));
   const bytes = Buffer.alloc(1_000_000, 7);
   const meta = { status: 200, contentType: 'application/json' };
   for (let i = 0; i < 5; i++) await ledger.append('bytes', { kind: 'response', call, session, meta, bytes });
@@ -160,7 +160,7 @@ test('a recorder answers what it has, in messages the broker carries, and takes 
 
   const seqs: number[] = [];
   for (let more = true; more; ) {
-    const answer = await ask(broker, { kind: 'frames', call, afterSeq: seqs.at(-1) ?? 0 });
+    const answer = await ask(broker, { kind: 'frames', call, after: { ledger: ledger.name, seq: seqs.at(-1) ?? 0 } });
     assert.equal(answer.kind, 'frames');
     if (answer.kind !== 'frames') return;
     for (const { seq, bytesBase64 } of answer.frames) {
@@ -171,7 +171,7 @@ test('a recorder answers what it has, in messages the broker carries, and takes 
   }
   assert.deepEqual(seqs, [1, 2, 3, 4, 5]);
   assert.deepEqual(await ask(broker, { kind: 'calls', limit: 5 }), { kind: 'calls', calls: [] });
-  const strange = { kind: 'frames', call, afterSeq: 'x' } as unknown as RecordsQuestion;
+  const strange = { kind: 'frames', call, after: 'x' } as unknown as RecordsQuestion;
   assert.equal((await ask(broker, strange)).kind, 'error');
 });
 
@@ -209,7 +209,9 @@ test('a database that does not answer holds up the broker, and does not fill the
     );
   }
   await started.promise;
-  const taken = await broker.nats.request(`$JS.API.CONSUMER.INFO.${streams.bytes.name}.recorder`);
+  const taken = await broker.nats.request(
+    `$JS.API.CONSUMER.INFO.${streams.bytes.name}.${consumerOf(partitionOf(ledger.name))}`,
+  );
   const { num_ack_pending } = taken.json<{ readonly num_ack_pending: number }>();
   disk.resolve();
   await until('the broker to be empty', async () => (await held(broker)) === 0);
@@ -224,7 +226,7 @@ test('a frame that no answer holds is said to be one, at once', async (t) => {
   const meta = { status: 200, contentType: 'application/json' };
   await ledger.append('bytes', { kind: 'response', call, session, meta, bytes });
   await until('the broker to be empty', async () => (await held(broker)) === 0);
-  assert.deepEqual(await ask(broker, { kind: 'frames', call, afterSeq: 0 }), {
+  assert.deepEqual(await ask(broker, { kind: 'frames', call, after: null }), {
     kind: 'error',
     message: 'one frame exceeds what an answer holds; stop Sluice and ask again',
   });

@@ -1,4 +1,4 @@
-import type { FrameRow, RecordsAnswer, RecordsQuestion } from '@sluice/model';
+import type { Cursor, FrameRow, RecordsAnswer, RecordsQuestion } from '@sluice/model';
 import type { Store } from './store.ts';
 
 /** An answer must fit one message: base64 makes four bytes of three, and JSON escapes `meta`. */
@@ -13,18 +13,20 @@ export async function answerQuestion(store: Store, question: RecordsQuestion): P
       case 'calls':
         return { kind: 'calls', calls: await store.calls({ ...question, limit: clamp(question.limit) }) };
       case 'frames':
-        return await framesOf(store, question.call, question.afterSeq);
+        return await framesOf(store, question.call, question.after);
+      default:
+        return { kind: 'error', message: `not a question: ${question.kind}` };
     }
   } catch (error) {
     return { kind: 'error', message: `the record cannot be read: ${(error as Error).message}` };
   }
 }
 
-async function framesOf(store: Store, call: string, afterSeq: number): Promise<RecordsAnswer> {
+async function framesOf(store: Store, call: string, after: Cursor | null): Promise<RecordsAnswer> {
   const frames: FrameRow[] = [];
   let bytes = 0;
   for (;;) {
-    const found = await store.frames(call, frames.at(-1)?.seq ?? afterSeq, framesAtOnce);
+    const found = await store.frames(call, frames.at(-1) ?? after ?? { ledger: '', seq: 0 }, framesAtOnce);
     for (const frame of found) {
       bytes += frame.bytesBase64.length + frame.meta.length;
       if (frames.length > 0 && bytes > answerBytes) return { kind: 'frames', frames, more: true };

@@ -60,7 +60,7 @@ const ended = (outcome: FrameMeta['outcome']['outcome'], status: number): FrameM
 });
 
 let streamSeq = 0;
-function stored<K extends FrameKind>(
+function stored<K extends Exclude<FrameKind, 'unknown'>>(
   ledger: string,
   seq: number,
   call: string,
@@ -92,7 +92,7 @@ test('every byte comes back, and what comes twice is stored once', async () => {
   const frame = stored('l1', 1, callId(1), 'call', asked('allow'));
   await store.insert([frame, frame]);
   await store.insert([frame]);
-  const rows = await store.frames(callId(1), 0, 10);
+  const rows = await store.frames(callId(1), { ledger: '', seq: 0 }, 10);
   assert.equal(rows.length, 1);
   assert.deepEqual(Buffer.from(rows[0]?.bytesBase64 ?? '', 'base64'), everyByte);
   assert.equal(rows[0]?.at, '2026-11-23T12:09:48.932Z');
@@ -133,7 +133,7 @@ test('what is no frame, or whose hash does not hold, goes to quarantine and bloc
   forged.message[forged.message.length - 1] = 0;
   const placeless = stored('l3', 0, callId(21), 'call', asked('allow'));
   assert.equal(await store.insert([{ ...good, message: Buffer.from('poison') }, forged, placeless, good]), 3);
-  assert.equal((await store.frames(callId(21), 0, 10)).length, 1);
+  assert.equal((await store.frames(callId(21), { ledger: '', seq: 0 }, 10)).length, 1);
 });
 
 test('after a restart the store knows what it has, gaps too', async () => {
@@ -144,7 +144,7 @@ test('after a restart the store knows what it has, gaps too', async () => {
   store = await openStore({ kind: 'embedded', dir });
   await store.insert([first, stored('l4', 2, callId(31), 'response', { status: 200, contentType: 't' }), third]);
   assert.deepEqual(
-    (await store.frames(callId(31), 0, 10)).map(({ seq }) => seq),
+    (await store.frames(callId(31), { ledger: '', seq: 0 }, 10)).map(({ seq }) => seq),
     [1, 2, 3],
   );
 });
@@ -155,7 +155,7 @@ test('an answer holds what fits one message, and says that there is more', async
   await store.insert([1, 2, 3, 4].map((seq) => stored('l5', seq, callId(41), 'response', meta, big)));
   const seqs: number[] = [];
   for (let more = true; more; ) {
-    const answer = await answerQuestion(store, { kind: 'frames', call: callId(41), afterSeq: seqs.at(-1) ?? 0 });
+    const answer = await answerQuestion(store, { kind: 'frames', call: callId(41), after: { ledger: 'l5', seq: seqs.at(-1) ?? 0 } });
     assert.ok(answer.kind === 'frames');
     assert.ok(JSON.stringify(answer).length < 3_000_000);
     seqs.push(...answer.frames.map(({ seq }) => seq));

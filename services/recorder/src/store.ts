@@ -1,6 +1,7 @@
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import {
   type CallRow,
+  type Cursor,
   decodeFrame,
   type Effect,
   FrameError,
@@ -33,7 +34,7 @@ export interface Store {
     readonly limit: number;
   }): Promise<CallRow[]>;
   /** Frames of a call behind a position of its ledger, at most `limit`. */
-  frames(call: string, afterSeq: number, limit: number): Promise<FrameRow[]>;
+  frames(call: string, after: Cursor, limit: number): Promise<FrameRow[]>;
   close(): Promise<void>;
 }
 
@@ -100,13 +101,13 @@ export async function openStore(database: Database): Promise<Store> {
       });
     },
 
-    frames(call, afterSeq, limit) {
+    frames(call, after, limit) {
       return select<FrameRow>(
         questions,
         `SELECT ledger, toFloat64(seq) AS seq, call, ${isoTime('at')} AS at, toFloat64(toUnixTimestamp64Micro(stored_at)) AS storedAtMicros, kind, toFloat64(offset) AS offset, meta,
                 base64Encode(bytes) AS bytesBase64
-         FROM frames WHERE call = {call:String} AND seq > {afterSeq:UInt64} ORDER BY seq LIMIT {limit:UInt32}`,
-        { call, afterSeq, limit },
+         FROM frames WHERE call = {call:String} AND (ledger, seq) > ({ledger:String}, {seq:UInt64}) ORDER BY ledger, seq LIMIT {limit:UInt32}`,
+        { call, ledger: after.ledger, seq: after.seq, limit },
       );
     },
 
