@@ -93,16 +93,18 @@ export interface FrameMeta {
 }
 
 /** The last renewal of a lease on a ledger. */
-export interface LedgerLease {
-  /** `held`: its writer lives. `closed`: its writer has written the last frame. `ended`: the recorder has closed it. */
-  readonly state: 'held' | 'closed' | 'ended';
-}
+export type LedgerLease =
+  | { readonly state: 'held' }
+  /** Its writer has written its last frame, which is this one. */
+  | { readonly state: 'closed'; readonly seq: number; readonly cause: 'drained' | 'rolled' }
+  /** The recorder holds its writer for dead: nothing may be written any more. */
+  | { readonly state: 'ended' };
 
 /** A writer renews its lease this often, */
 export const ledgerRenewMs = 1_000;
-/** writes no more after this long without success, */
+/** writes no more after this long without success (`SLUICE_LEDGER_LEASE_MS`), */
 export const ledgerLeaseMs = 10_000;
-/** and is held for dead after this long. */
+/** and is held for dead after this long (`SLUICE_LEDGER_GRACE_MS`). */
 export const ledgerGraceMs = 30_000;
 
 /** One call as `sluice calls list --json` prints it. */

@@ -6,6 +6,7 @@ export * from './decisions.ts';
 export * from './env.ts';
 export * from './failpoint.ts';
 export * from './frames.ts';
+export * from './held-lease.ts';
 export * from './keys.ts';
 export * from './lease.ts';
 export * from './ledger.ts';

@@ -1,21 +1,33 @@
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import { createInbox, type Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
   FrameError,
   type FrameKind,
   type FrameMeta,
+  type Head,
+  type LedgerLease,
+  leases,
+  ledgerLeaseMs,
+  ledgerRenewMs,
   maxPayloadBytes,
+  noCall,
   noHash,
+  noSession,
   partitionOf,
+  type SealKey,
   type StreamKey,
+  signHead,
   streams,
 } from '@sluice/model';
 import type { Broker } from './broker.ts';
+import { type HeldLease, openLeaseStore, takeLease } from './held-lease.ts';
 import type { Logger } from './log.ts';
 
+type WrittenKind = Exclude<FrameKind, 'unknown'>;
+
 /** A frame to be written; the ledger gives it its place. */
-export interface Entry<K extends Exclude<FrameKind, 'unknown'>> {
+export interface Entry<K extends WrittenKind> {
   readonly kind: K;
   readonly call: string;
   readonly session: string;
@@ -26,8 +38,17 @@ export interface Entry<K extends Exclude<FrameKind, 'unknown'>> {
   readonly offset?: number;
 }
 
-/** The ordered frames of one writer, from its start to its end. */
+/** A frame of no call: what a ledger says of itself, or its recorder of other ledgers. */
+export interface Remark<K extends WrittenKind> {
+  readonly kind: K;
+  readonly meta: FrameMeta[K];
+}
+
+/** The ordered frames of one writer, from its start to its end; a new one begins each day. */
 export interface Ledger {
+  /** Of the process: the names of its ledgers begin with it. */
+  readonly instance: string;
+  /** Of the ledger that is written now. */
   readonly name: string;
   /**
    * Gives the frame its `seq`, publishes it, and resolves when the broker has it on disk. It never
@@ -35,11 +56,33 @@ export interface Ledger {
    * for ever race it against a deadline; the frame stays due all the same. Throws `FrameError` for a frame that
    * exceeds the broker's `max_payload`.
    */
-  append<K extends Exclude<FrameKind, 'unknown'>>(stream: StreamKey, entry: Entry<K>): Promise<void>;
-  /** Whether the broker keeps up. While it does not, no new call may be taken. */
+  append<K extends WrittenKind>(stream: StreamKey, entry: Entry<K>): Promise<void>;
+  /** The same for a frame of no call; resolves with its place. */
+  remark<K extends WrittenKind>(remark: Remark<K>): Promise<Head>;
+  /** Signs the head now, if it is not signed yet; otherwise this is done every few seconds. */
+  seal(): void;
+  /** Whether frames come to rest: the broker keeps up, and the lease runs. While not, no new call may be taken. */
   healthy(): boolean;
-  /** Waits until everything appended is acknowledged, at most `timeoutMs`. Returns how many frames were not. */
+  /** Closes and seals the ledger, and waits until everything is acknowledged, at most `timeoutMs`. Returns how many frames were not. */
   drain(timeoutMs: number): Promise<number>;
+}
+
+/** Signs the heads of a writer's ledgers. */
+export interface Sealer {
+  readonly key: SealKey;
+  readonly privateKey: KeyObject;
+}
+
+export interface LedgerOptions {
+  readonly broker: Broker;
+  readonly sealer: Sealer;
+  readonly log: Logger;
+  /** The lease is over: from now on nothing is written, and the process must end. */
+  readonly onLost: (why: string) => void;
+  /** Default `ledgerLeaseMs`. */
+  readonly leaseMs?: number;
+  /** The writer's clock, milliseconds since the epoch; default `Date.now`. */
+  readonly now?: () => number;
 }
 
 /** The oldest frame may wait this long for its ack before the ledger counts as unhealthy. */
@@ -48,116 +91,279 @@ const staleMs = 2_000;
 const republishMs = 1_000;
 /** Frames kept for republishing. Beyond this the ledger counts as unhealthy; nothing is dropped. */
 const maxDueBytes = 64 * 1024 * 1024;
+/** How long frames may stand unsigned. */
+const sealMs = 5_000;
 
 interface Due {
   readonly subject: string;
   readonly message: Uint8Array;
   readonly appendedAtMs: number;
   publishedAtMs: number;
+  readonly ledger: DayLedger;
   readonly acknowledged: () => void;
 }
 
+/** The ledger of one day: a chain, and the lease on it. */
+interface DayLedger {
+  readonly name: string;
+  readonly partition: number;
+  readonly day: string;
+  readonly lease: HeldLease;
+  seq: number;
+  prev: Uint8Array;
+  /** Up to which position the head is signed. */
+  sealed: number;
+}
+
+/** Opens a process's ledger on a connection of its own. Throws when the broker gives no lease on it. */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const now = options.now ?? Date.now;
+  const stamp = new Date(now()).toISOString().replaceAll(/[-:.]/g, '');
+  const instance = `${options.sealer.key.writer}-${stamp}-${randomBytes(4).toString('hex')}`;
+  const writer = new LedgerWriter(options, instance, now);
+  await writer.open();
+  return writer;
+}
+
 /**
- * Opens a new ledger on a connection of its own. Acks come to one private inbox, one token per frame:
- * the JetStream client's own `publish` makes a timer and a subscription entry per message.
+ * Acks come to one private inbox, one token per frame: the JetStream client's own `publish` makes a timer and a
+ * subscription entry per message.
  */
-export function openLedger(broker: Broker, writer: string, log: Logger): Ledger {
-  const name = `${writer}-${new Date().toISOString().replaceAll(/[-:.]/g, '')}-${randomBytes(4).toString('hex')}`;
-  const inbox = createInbox();
-  const due = new Map<number, Due>();
-  let dueBytes = 0;
-  let seq = 0;
-  let prev: Uint8Array = noHash;
-  const partition = partitionOf(name);
-  let onEmpty: (() => void) | undefined;
+class LedgerWriter implements Ledger {
+  readonly instance: string;
+  readonly #options: LedgerOptions;
+  readonly #now: () => number;
+  readonly #inbox = createInbox();
+  /** By token, in the order of publication. */
+  readonly #due = new Map<number, Due>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #dueBytes = 0;
+  #token = 0;
+  #rolls = 0;
+  #current: DayLedger | undefined;
+  #rolling: Promise<void> | undefined;
+  /** Those who wait for acks look again with each. */
+  readonly #waiters = new Set<() => void>();
 
-  const publish = (position: number, frame: Due): void => {
-    frame.publishedAtMs = performance.now();
-    try {
-      broker.nats.publish(frame.subject, frame.message, { reply: `${inbox}.${position}` });
-    } catch (error) {
-      log.warn({ ledger: name, seq: position, err: error }, 'a frame could not be published; it stays due');
+  constructor(options: LedgerOptions, instance: string, now: () => number) {
+    this.#options = options;
+    this.instance = instance;
+    this.#now = now;
+  }
+
+  async open(): Promise<void> {
+    const { nats } = this.#options.broker;
+    nats.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#acknowledge(message);
+      },
+    });
+    this.#begin(await this.#lease(), null);
+    this.#every(republishMs / 2, () => this.#republish());
+    this.#every(sealMs, () => this.seal());
+    this.#every(ledgerRenewMs, () => this.#rollOver());
+  }
+
+  get name(): string {
+    return this.#ledger().name;
+  }
+
+  append<K extends WrittenKind>(stream: StreamKey, entry: Entry<K>): Promise<void> {
+    return this.#write(this.#ledger(), stream, entry);
+  }
+
+  async remark<K extends WrittenKind>(remark: Remark<K>): Promise<Head> {
+    const ledger = this.#ledger();
+    const acked = this.#say(ledger, remark);
+    const head = headOf(ledger);
+    await acked;
+    return head;
+  }
+
+  seal(): void {
+    const ledger = this.#ledger();
+    if (ledger.seq > ledger.sealed) this.#seal(ledger);
+  }
+
+  healthy(): boolean {
+    const { broker } = this.#options;
+    if (!broker.connected() || !this.#ledger().lease.held()) return false;
+    const oldest = this.#due.values().next();
+    if (oldest.done === true) return true;
+    return this.#dueBytes < maxDueBytes && performance.now() - oldest.value.appendedAtMs < staleMs;
+  }
+
+  async drain(timeoutMs: number): Promise<number> {
+    const late = new Promise((resolve) => setTimeout(resolve, timeoutMs).unref());
+    await Promise.race([this.#rolling, late]);
+    const ledger = this.#ledger();
+    const seq = this.#close(ledger, 'drained');
+    await Promise.race([this.#empty(), late]);
+    for (const timer of this.#timers) clearInterval(timer);
+    if (this.#due.size === 0) {
+      await Promise.race([
+        ledger.lease.end(encode({ state: 'closed', seq, cause: 'drained' })).catch(() => undefined),
+        late,
+      ]);
     }
-  };
+    ledger.lease.abandon();
+    return this.#due.size;
+  }
 
-  broker.nats.subscribe(`${inbox}.*`, {
-    callback: (error, message) => {
-      if (error !== null) return;
-      const position = Number(message.subject.slice(inbox.length + 1));
-      const frame = due.get(position);
-      // A second ack, of a frame that was published twice, finds nothing: the recorder keeps one.
-      if (frame === undefined) return;
-      const refusal = refusalOf(message);
-      if (refusal !== null) {
-        log.error({ ledger: name, seq: position, refusal }, 'the broker refused a frame; it stays due');
-        return;
-      }
-      due.delete(position);
-      dueBytes -= frame.message.byteLength;
-      frame.acknowledged();
-      if (due.size === 0) onEmpty?.();
-    },
-  });
+  #ledger(): DayLedger {
+    if (this.#current === undefined) throw new Error('the ledger is not open');
+    return this.#current;
+  }
 
-  const republish = setInterval(() => {
-    if (!broker.connected()) return;
-    const before = performance.now() - republishMs;
-    for (const [position, frame] of due) {
-      if (frame.publishedAtMs < before) publish(position, frame);
-    }
-  }, republishMs / 2);
-  republish.unref();
+  /** A lease on a ledger that is not written yet. */
+  async #lease(): Promise<DayLedger> {
+    const { broker, sealer, log, onLost, leaseMs = ledgerLeaseMs } = this.#options;
+    const name = `${this.instance}-${this.#rolls++}`;
+    const lease = await takeLease({
+      store: await openLeaseStore(broker),
+      subject: leases.ledger(sealer.key.writer, name),
+      payload: encode({ state: 'held' }),
+      after: 0,
+      renewMs: Math.min(ledgerRenewMs, leaseMs / 4),
+      leaseMs,
+      log,
+      onLost,
+    });
+    if (lease === null) throw new Error(`the ledger ${name} is somebody else's`);
+    return { name, partition: partitionOf(name), day: this.#day(), lease, seq: 0, prev: noHash, sealed: 0 };
+  }
 
-  return {
-    name,
-    append(stream, entry) {
-      const frame = {
-        ledger: name,
-        seq: seq + 1,
-        call: entry.call,
-        session: entry.session,
-        atMicros: Date.now() * 1000,
-        kind: entry.kind,
-        offset: entry.offset ?? 0,
-        meta: JSON.stringify(entry.meta),
-        prev,
-        bytes: entry.bytes,
-      };
-      const { message, hash } = encodeFrame(frame);
-      // The broker would never take it, and the ledger would wait for its ack for ever.
-      if (message.byteLength > maxPayloadBytes) throw new FrameError(`a frame has ${message.byteLength} bytes`);
-      seq = frame.seq;
-      prev = hash;
-      return new Promise((resolve) => {
-        const now = performance.now();
-        const item: Due = {
-          subject: `${streams[stream].prefix}.${partition}`,
-          message,
-          appendedAtMs: now,
-          publishedAtMs: now,
-          acknowledged: resolve,
-        };
-        due.set(frame.seq, item);
-        dueBytes += message.byteLength;
-        publish(frame.seq, item);
+  #day(): string {
+    return new Date(this.#now()).toISOString().slice(0, 10);
+  }
+
+  #begin(ledger: DayLedger, previous: Head | null): void {
+    const { key } = this.#options.sealer;
+    this.#current = ledger;
+    void this.#say(ledger, { kind: 'opened', meta: { writer: key.writer, instance: this.instance, previous, key } });
+  }
+
+  /** Writes the last two frames; returns the position of the very last. */
+  #close(ledger: DayLedger, cause: 'drained' | 'rolled'): number {
+    void this.#say(ledger, { kind: 'closed', meta: { cause } });
+    this.#seal(ledger);
+    return ledger.seq;
+  }
+
+  /** With a new day, a new ledger: the one before is closed once the lease on the next is there. */
+  #rollOver(): void {
+    const before = this.#ledger();
+    if (this.#rolling !== undefined || before.day === this.#day() || !before.lease.held()) return;
+    const { log } = this.#options;
+    this.#rolling = (async () => {
+      const next = await this.#lease();
+      const seq = this.#close(before, 'rolled');
+      this.#begin(next, headOf(before));
+      await this.#empty(before);
+      await before.lease.end(encode({ state: 'closed', seq, cause: 'rolled' }));
+    })()
+      .catch((error: unknown) => log.error({ ledger: before.name, err: error }, 'a ledger did not roll over'))
+      .finally(() => {
+        this.#rolling = undefined;
       });
-    },
-    healthy() {
-      const oldest = due.values().next();
-      if (oldest.done === true) return broker.connected();
-      return broker.connected() && dueBytes < maxDueBytes && performance.now() - oldest.value.appendedAtMs < staleMs;
-    },
-    async drain(timeoutMs) {
-      if (due.size > 0) {
-        await new Promise<void>((resolve) => {
-          onEmpty = resolve;
-          setTimeout(resolve, timeoutMs).unref();
-        });
-      }
-      clearInterval(republish);
-      return due.size;
-    },
-  };
+  }
+
+  #seal(ledger: DayLedger): void {
+    const { key, privateKey } = this.#options.sealer;
+    const signature = signHead(privateKey, headOf(ledger));
+    void this.#say(ledger, { kind: 'seal', meta: { kid: key.kid, signature } });
+    ledger.sealed = ledger.seq;
+  }
+
+  #say<K extends WrittenKind>(ledger: DayLedger, { kind, meta }: Remark<K>): Promise<void> {
+    return this.#write(ledger, 'calls', { kind, meta, call: noCall, session: noSession, bytes: new Uint8Array(0) });
+  }
+
+  #write<K extends WrittenKind>(ledger: DayLedger, stream: StreamKey, entry: Entry<K>): Promise<void> {
+    const frame = {
+      ledger: ledger.name,
+      seq: ledger.seq + 1,
+      call: entry.call,
+      session: entry.session,
+      atMicros: this.#now() * 1000,
+      kind: entry.kind,
+      offset: entry.offset ?? 0,
+      meta: JSON.stringify(entry.meta),
+      prev: ledger.prev,
+      bytes: entry.bytes,
+    };
+    const { message, hash } = encodeFrame(frame);
+    // The broker would never take it, and the ledger would wait for its ack for ever.
+    if (message.byteLength > maxPayloadBytes) throw new FrameError(`a frame has ${message.byteLength} bytes`);
+    ledger.seq = frame.seq;
+    ledger.prev = hash;
+    return new Promise((acknowledged) => {
+      const appendedAtMs = performance.now();
+      const subject = `${streams[stream].prefix}.${ledger.partition}`;
+      const due: Due = { subject, message, appendedAtMs, publishedAtMs: 0, ledger, acknowledged };
+      const token = ++this.#token;
+      this.#due.set(token, due);
+      this.#dueBytes += message.byteLength;
+      this.#publish(token, due);
+    });
+  }
+
+  #publish(token: number, due: Due): void {
+    due.publishedAtMs = performance.now();
+    // A process that was stopped for longer than its lease wakes up here, before any timer of its own has run.
+    if (!due.ledger.lease.held()) return;
+    const { broker, log } = this.#options;
+    try {
+      broker.nats.publish(due.subject, due.message, { reply: `${this.#inbox}.${token}` });
+    } catch (error) {
+      log.warn({ ledger: due.ledger.name, err: error }, 'a frame could not be published; it stays due');
+    }
+  }
+
+  #republish(): void {
+    if (!this.#options.broker.connected()) return;
+    const before = performance.now() - republishMs;
+    for (const [token, due] of this.#due) {
+      if (due.publishedAtMs < before) this.#publish(token, due);
+    }
+  }
+
+  #acknowledge(message: Msg): void {
+    const token = Number(message.subject.slice(this.#inbox.length + 1));
+    const due = this.#due.get(token);
+    // A second ack, of a frame that was published twice, finds nothing: the recorder keeps one.
+    if (due === undefined) return;
+    const refusal = refusalOf(message);
+    if (refusal !== null) {
+      this.#options.log.error({ ledger: due.ledger.name, refusal }, 'the broker refused a frame; it stays due');
+      return;
+    }
+    this.#due.delete(token);
+    this.#dueBytes -= due.message.byteLength;
+    due.acknowledged();
+    for (const look of this.#waiters) look();
+    this.#waiters.clear();
+  }
+
+  /** Resolves when every frame is acknowledged: all, or those of one ledger. */
+  async #empty(ledger?: DayLedger): Promise<void> {
+    const isDue = ({ ledger: of }: Due): boolean => ledger === undefined || of === ledger;
+    while (this.#due.values().some(isDue)) {
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
+  }
+
+  #every(ms: number, work: () => void): void {
+    this.#timers.push(setInterval(work, ms).unref());
+  }
+}
+
+function headOf(ledger: DayLedger): Head {
+  return { ledger: ledger.name, seq: ledger.seq, hash: Buffer.from(ledger.prev).toString('hex') };
+}
+
+function encode(lease: LedgerLease): Buffer {
+  return Buffer.from(JSON.stringify(lease));
 }
 
 /** Why the broker did not store a frame, or `null` when it did. An ack is JSON; "no responders" has status 503 and no body. */

@@ -9,6 +9,14 @@ export interface Service {
   drain(): Promise<void>;
 }
 
+/** What a service starts with. */
+export interface ServiceContext {
+  readonly env: Env;
+  readonly log: Logger;
+  /** Ends the process at once, with code 1: it must not go on, and another begins anew. */
+  readonly fail: (why: string) => void;
+}
+
 /** What a service's process tells its supervisor over IPC. */
 export type ServiceMessage =
   | { readonly kind: 'ready'; readonly facts: Readonly<Record<string, string | number>> }
@@ -22,16 +30,16 @@ const drainDeadlineMs = 10_000;
  * supervisor is gone, and exits 0. A start that fails says why in one line and exits 1; an error
  * nobody caught ends the process, because a service in an unknown state must not decide.
  */
-export function runService(
-  name: string,
-  env: Env,
-  start: (context: { readonly env: Env; readonly log: Logger }) => Promise<Service>,
-): void {
+export function runService(name: string, env: Env, start: (context: ServiceContext) => Promise<Service>): void {
   const log = createLogger(name);
   const tell = (message: ServiceMessage): void => {
     if (process.connected) process.send?.(message);
   };
-  const started = start({ env, log });
+  const fail = (why: string): void => {
+    log.fatal({ why }, 'this process must not go on');
+    process.exit(1);
+  };
+  const started = start({ env, log, fail });
   let draining = false;
   const drain = (why: string): void => {
     if (draining) return;

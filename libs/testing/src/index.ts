@@ -4,5 +4,6 @@ export * from './edge.ts';
 export * from './h2-frames.ts';
 export * from './raw.ts';
 export * from './scripted.ts';
+export * from './sealer.ts';
 export * from './sluice.ts';
 export * from './upstream.ts';

@@ -1,7 +1,16 @@
 // Ingress: where agents connect. Decodes calls, has them decided, recorded and masked, and forwards them.
 // It never decides and never masks by itself.
 import { randomUUID } from 'node:crypto';
-import { ensureStreams, failpoints, loadKey, openBroker, openLease, openLedger, runService } from '@sluice/runtime';
+import {
+  ensureStreams,
+  failpoints,
+  ledgerSettings,
+  loadKey,
+  openBroker,
+  openLease,
+  openLedger,
+  runService,
+} from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
 import { createAsk } from './ask.ts';
@@ -13,7 +22,7 @@ import { createMaskClient } from './mask-client.ts';
 import { createPipeline, type FailpointName } from './pipeline.ts';
 import { listen } from './server.ts';
 
-runService('ingress', process.env, async ({ env, log }) => {
+runService('ingress', process.env, async ({ env, log, fail }) => {
   const config = readConfig(env);
   const connection = loadConnection(config.kubeconfig, config.context);
   // A connection to the broker per purpose: a stalled one stalls only itself.
@@ -24,7 +33,7 @@ runService('ingress', process.env, async ({ env, log }) => {
     openBroker(env, 'ingress control', log),
   ]);
   await ensureStreams(frames);
-  const ledger = openLedger(frames, 'ingress', log);
+  const ledger = await openLedger({ broker: frames, ...ledgerSettings(env, 'ingress'), log, onLost: fail });
   const stop = new AbortController();
   const live = new LiveCalls(log);
   const lease = await openLease({

@@ -17,7 +17,7 @@ import {
   openLedger,
   type ServiceMessage,
 } from '@sluice/runtime';
-import { removeScratch, scratch, TestBroker, until } from '@sluice/testing';
+import { newSealer, removeScratch, scratch, TestBroker, until } from '@sluice/testing';
 import { createChdbConnection } from 'chdb/connection';
 import { openStore } from './store.ts';
 
@@ -41,7 +41,7 @@ async function bench(t: TestContext): Promise<Bench> {
   const env = { ...server.env, SLUICE_DATABASE_DIR: join(dir, 'database') };
   const broker = await openBroker(env, 'test', log);
   await ensureStreams(broker);
-  const ledger = openLedger(broker, 'test', log);
+  const ledger = await openLedger({ broker, sealer: newSealer('test'), log, onLost: assert.fail });
   const recorders: ChildProcess[] = [];
   t.after(async () => {
     await Promise.all(recorders.map((recorder) => end(recorder, 'SIGKILL')));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createLogger, ensureStreams, openBroker, openLedger } from '@sluice/runtime';
-import { TestBroker, until } from '@sluice/testing';
+import { newSealer, TestBroker, until } from '@sluice/testing';
 import { openStore } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
@@ -27,7 +27,7 @@ test('a recorder that is killed again and again loses no frame and stores none t
   const broker = await openBroker(server.env, 'test', log);
   await ensureStreams(broker);
   const env = { ...server.env, SLUICE_DATABASE_DIR: dir };
-  const ledger = openLedger(broker, 'writer', log);
+  const ledger = await openLedger({ broker, sealer: newSealer('writer'), log, onLost: assert.fail });
   const total = 2_000;
   const writing = (async () => {
     for (let i = 0; i < total; i++) {

@@ -155,7 +155,11 @@ test('an answer holds what fits one message, and says that there is more', async
   await store.insert([1, 2, 3, 4].map((seq) => stored('l5', seq, callId(41), 'response', meta, big)));
   const seqs: number[] = [];
   for (let more = true; more; ) {
-    const answer = await answerQuestion(store, { kind: 'frames', call: callId(41), after: { ledger: 'l5', seq: seqs.at(-1) ?? 0 } });
+    const answer = await answerQuestion(store, {
+      kind: 'frames',
+      call: callId(41),
+      after: { ledger: 'l5', seq: seqs.at(-1) ?? 0 },
+    });
     assert.ok(answer.kind === 'frames');
     assert.ok(JSON.stringify(answer).length < 3_000_000);
     seqs.push(...answer.frames.map(({ seq }) => seq));
