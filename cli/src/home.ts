@@ -12,6 +12,8 @@ export interface HomePaths {
   readonly broker: string;
   readonly database: string;
   readonly logs: string;
+  /** The second home of seals. */
+  readonly seals: string;
   readonly demo: string;
   readonly agentKubeconfig: string;
   /** HTTP on a Unix socket, 0600: how the CLI reaches a running Sluice. */
@@ -28,6 +30,7 @@ export function homePaths(root: string): HomePaths {
     broker: join(root, 'broker'),
     database: join(root, 'database'),
     logs: join(root, 'log'),
+    seals: join(root, 'seals'),
     demo: join(root, 'demo'),
     agentKubeconfig: join(root, 'agent.kubeconfig'),
     controlSocket: join(root, 'control.sock'),

@@ -125,6 +125,7 @@ class Local {
     await this.#service('recorder', {
       ...base,
       SLUICE_DATABASE_DIR: home.database,
+      SLUICE_SEALS_DIR: this.#options.env['SLUICE_SEALS_DIR'] || home.seals,
       ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
     });
     this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');
@@ -317,7 +318,17 @@ function program(repository: string, file: string): { readonly command: string; 
 
 /** What a part inherits: enough to find programs and for the fault experiments, and none of the user's secrets. */
 function inherited(env: Env): Record<string, string> {
-  const names = ['PATH', 'HOME', 'TMPDIR', 'KUBECONFIG', 'SLUICE_FAILPOINTS', 'NODE_EXTRA_CA_CERTS'];
+  const names = [
+    'PATH',
+    'HOME',
+    'TMPDIR',
+    'KUBECONFIG',
+    'SLUICE_FAILPOINTS',
+    'SLUICE_LEDGER_GRACE_MS',
+    'SLUICE_LEDGER_LEASE_MS',
+    'SLUICE_LEDGER_HEADS_MS',
+    'NODE_EXTRA_CA_CERTS',
+  ];
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
 

@@ -7,7 +7,14 @@ import {
   RetentionPolicy,
   StorageType,
 } from '@nats-io/jetstream';
-import { connect, type NatsConnection, RequestError, type Subscription, TimeoutError } from '@nats-io/transport-node';
+import {
+  connect,
+  type Msg,
+  type NatsConnection,
+  RequestError,
+  type Subscription,
+  TimeoutError,
+} from '@nats-io/transport-node';
 import { consumerOf, leases, maxPayloadBytes, partitions, type StreamKey, streams } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
@@ -49,7 +56,7 @@ export interface Broker {
   ): Membership;
   /** Tells whoever listens, if anybody does. */
   tell(subject: string): void;
-  listen(subject: string, onTold: () => void): void;
+  listen(subject: string, onTold: (payload: Uint8Array, subject: string) => void): void;
   /** Takes nothing new, waits for handlers in hand, closes. */
   drain(): Promise<void>;
 }
@@ -131,7 +138,10 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
       if (up) nats.publish(subject);
     },
     listen(subject, onTold) {
-      interests.push(nats.subscribe(subject, { callback: onTold }));
+      const callback = (error: Error | null, message: Msg): void => {
+        if (error === null) onTold(message.data, message.subject);
+      };
+      interests.push(nats.subscribe(subject, { callback }));
     },
     async drain() {
       if (!up) return nats.close();

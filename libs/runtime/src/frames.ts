@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ConsumerMessages, type JsMsg, jetstream } from '@nats-io/jetstream';
-import { consumerOf, partitions, type StreamKey, streams } from '@sluice/model';
+import { type ConsumerMessages, type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { consumerOf, type StreamKey, streams } from '@sluice/model';
 import type { Broker } from './broker.ts';
 import type { Logger } from './log.ts';
 
@@ -31,8 +31,21 @@ interface Arrived {
   readonly message: JsMsg;
 }
 
+/** Frames on their way from the broker into the record. */
+export interface FrameIntake {
+  /** Takes the frames of a partition, of both streams, from now on. */
+  take(partition: number): Promise<void>;
+  /**
+   * Marks the ends of the streams as they are now; what it returns says whether everything before them, of the
+   * partitions taken, has been handled.
+   */
+  mark(): Promise<() => Promise<boolean>>;
+  /** Takes nothing new, and finishes the work in hand. */
+  drain(): Promise<void>;
+}
+
 /**
- * Hands every frame of both streams to `onBatch`, one batch at a time, and acknowledges a frame only after
+ * Hands every frame of the partitions taken to `onBatch`, one batch at a time, and acknowledges a frame only after
  * `onBatch` resolved. A batch that fails is tried again until it succeeds; nothing is dropped. A frame may come
  * twice (an ack got lost, the broker redelivered): `onBatch` must know what it has.
  */
@@ -40,7 +53,7 @@ export async function consumeFrames(
   broker: Broker,
   log: Logger,
   onBatch: (frames: readonly StoredFrame[]) => Promise<void>,
-): Promise<{ drain(): Promise<void> }> {
+): Promise<FrameIntake> {
   const waiting: Arrived[] = [];
   let waitingBytes = 0;
   let inHand: readonly Arrived[] = [];
@@ -115,15 +128,10 @@ export async function consumeFrames(
   };
 
   const client = jetstream(broker.nats);
+  const manager = await jetstreamManager(broker.nats, { checkAPI: false });
   const subscriptions: ConsumerMessages[] = [];
-  for (const key of Object.keys(streams) as StreamKey[]) {
-    for (let partition = 0; partition < partitions; partition++) {
-      const consumer = await client.consumers.get(streams[key].name, consumerOf(partition));
-      const messages = await consumer.consume({ max_messages: onTheWay });
-      subscriptions.push(messages);
-      void read(key, messages);
-    }
-  }
+  const taken: number[] = [];
+  const keys = Object.keys(streams) as StreamKey[];
   const progress = setInterval(() => {
     if (!broker.connected()) return;
     for (const { message } of [...inHand, ...waiting]) message.working();
@@ -131,7 +139,34 @@ export async function consumeFrames(
   progress.unref();
   const working = work();
 
+  const isPast = async (key: StreamKey, partition: number, end: number): Promise<boolean> => {
+    const { num_pending, num_ack_pending, ack_floor } = await manager.consumers.info(
+      streams[key].name,
+      consumerOf(partition),
+    );
+    return (num_pending === 0 && num_ack_pending === 0) || ack_floor.stream_seq >= end;
+  };
+
   return {
+    async take(partition) {
+      taken.push(partition);
+      for (const key of keys) {
+        const consumer = await client.consumers.get(streams[key].name, consumerOf(partition));
+        const messages = await consumer.consume({ max_messages: onTheWay });
+        subscriptions.push(messages);
+        void read(key, messages);
+      }
+    },
+    async mark() {
+      const ends = await Promise.all(
+        keys.map(async (key) => ({ key, end: (await manager.streams.info(streams[key].name)).state.last_seq })),
+      );
+      const marks = ends.flatMap(({ key, end }) => taken.map((partition) => ({ key, end, partition })));
+      return async () => {
+        for (const mark of marks) if (!(await isPast(mark.key, mark.partition, mark.end))) return false;
+        return true;
+      };
+    },
     async drain() {
       for (const messages of subscriptions) messages.stop();
       draining = true;

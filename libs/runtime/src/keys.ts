@@ -1,6 +1,7 @@
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createPrivateKey, createSecretKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { certify, rawPublicKey, type SealKey } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
 
 /**
@@ -32,14 +33,71 @@ export function loadKey(env: Env, name: KeyName): KeyObject {
   return createSecretKey(key);
 }
 
-/** Makes the keys that are missing; never replaces one. */
+/** Services that write ledgers, and sign them. */
+export const sealingWriters = ['ingress', 'recorder'] as const;
+export type SealingWriter = (typeof sealingWriters)[number];
+
+/** Signs the heads of a writer's ledgers. */
+export interface Sealer {
+  readonly key: SealKey;
+  readonly privateKey: KeyObject;
+}
+
+/**
+ * Reads a writer's key from `<writer>.seal.key` (Ed25519, PKCS #8, PEM) and its certificate by the root from
+ * `<writer>.seal.json`, both in `SLUICE_KEYS_DIR`. Throws `ConfigError`.
+ */
+export function loadSealer(env: Env, writer: SealingWriter): Sealer {
+  const file = join(required(env, 'SLUICE_KEYS_DIR'), `${writer}.seal`);
+  try {
+    const privateKey = createPrivateKey(readFileSync(`${file}.key`));
+    const key = JSON.parse(readFileSync(`${file}.json`, 'utf8')) as SealKey;
+    if (key.publicKey === rawPublicKey(privateKey)) return { key, privateKey };
+  } catch {
+    throw new ConfigError(`cannot read the sealing key ${file}.key and ${file}.json; \`sluice up\` makes them`);
+  }
+  throw new ConfigError(`${file}.json is not about ${file}.key; remove both, and \`sluice up\` makes new ones`);
+}
+
+/** Makes the keys that are missing, for secrets and for seals; never replaces one. */
 export function ensureKeys(dir: string): void {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  for (const name of keyNames) {
-    try {
-      writeFileSync(join(dir, `${name}.key`), randomBytes(keyBytes), { mode: 0o600, flag: 'wx' });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
+  for (const name of keyNames) create(join(dir, `${name}.key`), () => randomBytes(keyBytes));
+  ensureSealingKeys(dir);
+}
+
+/**
+ * The deployment's root key, `root.key`, signs the keys that writers seal with. Whoever knows `root.pub` (raw keys in
+ * base64, one per line: those of earlier roots, too) can check every seal.
+ */
+function ensureSealingKeys(dir: string): void {
+  const rootFile = join(dir, 'root.key');
+  if (create(rootFile, newPrivateKey)) {
+    appendFileSync(join(dir, 'root.pub'), `${rawPublicKey(createPrivateKey(readFileSync(rootFile)))}\n`, {
+      mode: 0o600,
+    });
   }
+  for (const writer of sealingWriters) {
+    const file = join(dir, `${writer}.seal`);
+    if (!create(`${file}.key`, newPrivateKey) && existsSync(`${file}.json`)) continue;
+    const key = rawPublicKey(createPrivateKey(readFileSync(`${file}.key`)));
+    writeFileSync(
+      `${file}.json`,
+      `${JSON.stringify(certify(createPrivateKey(readFileSync(rootFile)), writer, key))}\n`,
+      {
+        mode: 0o600,
+      },
+    );
+  }
+}
+
+/** Whether the file was not there. */
+function create(file: string, make: () => string | Buffer): boolean {
+  if (existsSync(file)) return false;
+  writeFileSync(file, make(), { mode: 0o600, flag: 'wx' });
+  return true;
+}
+
+function newPrivateKey(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }

@@ -1,4 +1,4 @@
-import { type KeyObject, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createInbox, type Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
@@ -15,13 +15,14 @@ import {
   noHash,
   noSession,
   partitionOf,
-  type SealKey,
   type StreamKey,
   signHead,
   streams,
 } from '@sluice/model';
 import type { Broker } from './broker.ts';
+import { type Env, integer } from './env.ts';
 import { type HeldLease, openLeaseStore, takeLease } from './held-lease.ts';
+import { loadSealer, type Sealer, type SealingWriter } from './keys.ts';
 import type { Logger } from './log.ts';
 
 type WrittenKind = Exclude<FrameKind, 'unknown'>;
@@ -50,6 +51,8 @@ export interface Ledger {
   readonly instance: string;
   /** Of the ledger that is written now. */
   readonly name: string;
+  /** Its last frame, acknowledged or not. */
+  readonly head: Head;
   /**
    * Gives the frame its `seq`, publishes it, and resolves when the broker has it on disk. It never
    * rejects: a frame that is not acknowledged is published again until it is. Callers who cannot wait
@@ -67,12 +70,6 @@ export interface Ledger {
   drain(timeoutMs: number): Promise<number>;
 }
 
-/** Signs the heads of a writer's ledgers. */
-export interface Sealer {
-  readonly key: SealKey;
-  readonly privateKey: KeyObject;
-}
-
 export interface LedgerOptions {
   readonly broker: Broker;
   readonly sealer: Sealer;
@@ -83,6 +80,11 @@ export interface LedgerOptions {
   readonly leaseMs?: number;
   /** The writer's clock, milliseconds since the epoch; default `Date.now`. */
   readonly now?: () => number;
+}
+
+/** What a writer's environment says of its ledgers: its key, and `SLUICE_LEDGER_LEASE_MS`. Throws `ConfigError`. */
+export function ledgerSettings(env: Env, writer: SealingWriter): Pick<LedgerOptions, 'sealer' | 'leaseMs'> {
+  return { sealer: loadSealer(env, writer), leaseMs: integer(env, 'SLUICE_LEDGER_LEASE_MS', ledgerLeaseMs) };
 }
 
 /** The oldest frame may wait this long for its ack before the ledger counts as unhealthy. */
@@ -166,6 +168,10 @@ class LedgerWriter implements Ledger {
 
   get name(): string {
     return this.#ledger().name;
+  }
+
+  get head(): Head {
+    return headOf(this.#ledger());
   }
 
   append<K extends WrittenKind>(stream: StreamKey, entry: Entry<K>): Promise<void> {
