@@ -60,6 +60,7 @@ function frame(seq: number): FrameRow {
     kind: 'response',
     offset: 0,
     meta: '{"status":200,"contentType":"application/json"}',
+    size: 0,
     bytesBase64: '',
   };
 }
@@ -109,6 +110,7 @@ test('`calls list` asks for what its options say, and --json is one array of row
     reasonCode: 'DeniedByRule',
     status: 403,
     outcome: 'refused',
+    incomplete: false,
   };
   const { home, asked } = await runningHome(t, () => ({ kind: 'calls', calls: [row] }));
   const options = { agent: 'demo', effect: 'deny', since: 60_000, limit: 7, json: true } as const;

@@ -37,6 +37,7 @@ const call: CallRow = {
   reasonCode: 'AllowedByRule',
   status: null,
   outcome: null,
+  incomplete: false,
 };
 
 test('a call that runs says so, and no name reaches the terminal raw', () => {
@@ -59,6 +60,7 @@ function row(kind: FrameRow['kind'], seq: number, meta: FrameMeta[typeof kind], 
     kind,
     offset: 0,
     meta: JSON.stringify(meta),
+    size: bytes.length,
     bytesBase64,
   };
 }

@@ -128,6 +128,8 @@ export interface CallRow {
   readonly status: number | null;
   /** `null` while the call runs. */
   readonly outcome: Outcome | null;
+  /** Frames of it were lost with their writer, or nobody knows how it ended. */
+  readonly incomplete: boolean;
 }
 
 /** One session as `sluice sessions list --json` prints it. */
@@ -158,6 +160,8 @@ export interface FrameRow extends Cursor {
   readonly offset: number;
   /** JSON text of `FrameMeta[kind]`. */
   readonly meta: string;
+  /** Size of the body, and the body itself. A large one may be left out: ask for its parts. */
+  readonly size: number;
   readonly bytesBase64: string;
 }
 
@@ -182,13 +186,19 @@ export interface ProofRow {
   readonly offset: number;
   readonly meta: string;
   readonly headerBase64: string;
-  /** Size of the body, and the body itself; of one over `largeBytes` only the size: ask for its parts. */
+  /** Size of the body, and the body itself. A large one may be left out: ask for its parts. */
   readonly size: number;
   readonly bytesBase64: string;
 }
 
-/** A body over this size does not stand in an answer about several frames. */
+/**
+ * A body over this size does not stand in an answer about frames, and none does that would let the rows of one position
+ * exceed a message: `bytesBase64` is empty then, and `size` is not 0.
+ */
 export const largeBytes = 1_000_000;
+
+/** Of a position that has several rows, which no writer makes, an answer holds so many. */
+export const shownRows = 16;
 
 /** A question to the recorder; everything it reads is masked. */
 export type RecordsQuestion =
@@ -196,6 +206,7 @@ export type RecordsQuestion =
       readonly kind: 'calls';
       readonly agent?: string;
       readonly session?: string;
+      readonly call?: string;
       readonly effect?: Effect;
       /** Only calls at or after this time: milliseconds since the epoch. */
       readonly sinceMs?: number;
@@ -204,7 +215,14 @@ export type RecordsQuestion =
       /** Only calls before this one: the next page. */
       readonly before?: string;
     }
-  | { readonly kind: 'sessions'; readonly agent?: string; readonly sinceMs?: number; readonly limit: number }
+  | {
+      readonly kind: 'sessions';
+      readonly agent?: string;
+      /** Only sessions with a call at or after this time: milliseconds since the epoch. */
+      readonly sinceMs?: number;
+      /** 1 to 1,000. */
+      readonly limit: number;
+    }
   | {
       readonly kind: 'frames';
       readonly call: string;
@@ -214,7 +232,7 @@ export type RecordsQuestion =
   | { readonly kind: 'ledgers' }
   | { readonly kind: 'proof'; readonly ledger: string; readonly afterSeq: number }
   | {
-      /** Bytes of one row's body, from an offset: of `row`, where one position has several. */
+      /** Bytes of a body, from an offset, as many as an answer holds: of the row `row`, where one position has several. */
       readonly kind: 'part';
       readonly ledger: string;
       readonly seq: number;

@@ -1,5 +1,5 @@
 import { type Env, required } from '@sluice/runtime';
-import type { Database } from './store.ts';
+import type { Database } from './database.ts';
 
 /** `SLUICE_CLICKHOUSE_URL`, else chDB in `SLUICE_DATABASE_DIR`. Throws `ConfigError`. */
 export function databaseOf(env: Env): Database {

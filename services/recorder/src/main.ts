@@ -20,7 +20,7 @@ runService('recorder', process.env, async ({ env, log }) => {
     const question = JSON.parse(Buffer.from(payload).toString()) as RecordsQuestion;
     const answer = encoded(await answerQuestion(store, question));
     if (answer.length <= maxPayloadBytes) return answer;
-    return encoded({ kind: 'error', message: 'one frame exceeds what an answer holds; stop Sluice and ask again' });
+    return encoded({ kind: 'error', message: 'the answer is larger than a message may be' });
   });
   return {
     async drain() {

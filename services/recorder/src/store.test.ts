@@ -3,9 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { encodeFrame, type FrameKind, type FrameMeta, noHash } from '@sluice/model';
-import type { StoredFrame } from '@sluice/runtime';
-import { answerQuestion } from './questions.ts';
+import { decodeFrame, noCall, noSession } from '@sluice/model';
+import { asked, callId, ended, everyByte, sessionId, stored } from './fixtures.ts';
 import { openStore, type Store } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
@@ -18,152 +17,110 @@ after(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
-const callId = (n: number): string => `01a20850-635b-7dcb-abe1-${String(n).padStart(12, '0')}`;
-
-const asked = (effect: 'allow' | 'deny', agent = 'demo'): FrameMeta['call'] => ({
-  agent: { name: agent, issuer: 'i', groups: [] },
-  connection: 'c',
-  attributes: {
-    kind: 'resource',
-    verb: 'patch',
-    apiGroup: 'apps',
-    version: 'v1',
-    resource: 'deployments',
-    subresource: 'scale',
-    namespace: 'n',
-    name: 'web',
-  },
-  method: 'PATCH',
-  target: '/x',
-  userAgent: '',
-  digest: '',
-  body: null,
-  decision: {
-    effect,
-    policy: 'p',
-    rule: 'r',
-    reasonCode: effect === 'allow' ? 'AllowedByRule' : 'DeniedByRule',
-    reason: '',
-    authority: 1,
-    policyVersion: '',
-    impersonate: null,
-  },
-});
-const ended = (outcome: FrameMeta['outcome']['outcome'], status: number): FrameMeta['outcome'] => ({
-  outcome,
-  status,
-  reasonCode: outcome === 'refused' ? 'DeniedByRule' : outcome === 'cut' ? 'ResponseWithheld' : '',
-  body: null,
-  sha256: '',
-  durationMicros: 1,
-});
-
-let streamSeq = 0;
-function stored<K extends Exclude<FrameKind, 'unknown'>>(
-  ledger: string,
-  seq: number,
-  call: string,
-  kind: K,
-  meta: FrameMeta[K],
-  bytes = everyByte,
-): StoredFrame {
-  const { message } = encodeFrame({
+const call = (ledger: string, seq: number, n: number) =>
+  stored({ ledger, seq, call: callId(n), session: sessionId(n), kind: 'call', meta: asked('allow') });
+const outcome = (ledger: string, seq: number, n: number) =>
+  stored({
     ledger,
     seq,
-    call,
-    session: '0'.repeat(32),
-    atMicros: 1_795_435_787_932_000 + seq * 1_000_000,
-    kind,
-    offset: 0,
-    meta: JSON.stringify(meta),
-    prev: noHash,
-    bytes,
+    call: callId(n),
+    session: sessionId(n),
+    kind: 'outcome',
+    meta: ended('completed', 200),
+    bytes: Buffer.alloc(0),
   });
-  return {
-    stream: kind === 'response' ? 'bytes' : 'calls',
-    streamSeq: ++streamSeq,
-    storedAtMicros: 1_795_435_787_932_123,
-    message,
-  };
-}
+const response = (ledger: string, seq: number, n: number) =>
+  stored({ ledger, seq, call: callId(n), kind: 'response', meta: { status: 200, contentType: 't' } });
+const hashOf = (frame: { readonly message: Uint8Array }): string =>
+  Buffer.from(decodeFrame(frame.message).hash).toString('hex');
+const framesOf = async (n: number) => (await store.frames({ call: callId(n), after: null })).rows;
 
 test('every byte comes back, and what comes twice is stored once', async () => {
-  const frame = stored('l1', 1, callId(1), 'call', asked('allow'));
+  const frame = call('l1', 1, 1);
   await store.insert([frame, frame]);
   await store.insert([frame]);
-  const rows = await store.frames(callId(1), { ledger: '', seq: 0 }, 10);
+  const rows = await framesOf(1);
   assert.equal(rows.length, 1);
   assert.deepEqual(Buffer.from(rows[0]?.bytesBase64 ?? '', 'base64'), everyByte);
   assert.equal(rows[0]?.at, '2026-11-23T12:09:48.932Z');
   assert.equal(rows[0]?.storedAtMicros, 1_795_435_787_932_123);
 });
 
-test('calls are rows, newest first: one that runs, one that was refused, one that was cut', async () => {
-  await store.insert([
-    stored('l2', 1, callId(11), 'call', asked('allow', 'lister')),
-    stored('l2', 2, callId(12), 'call', asked('deny', 'lister')),
-    stored('l2', 3, callId(12), 'outcome', ended('refused', 403)),
-    stored('l2', 4, callId(13), 'call', asked('allow', 'lister')),
-    stored('l2', 5, callId(13), 'outcome', ended('cut', 502)),
-  ]);
-  const rows = await store.calls({ agent: 'lister', limit: 10 });
-  assert.deepEqual(
-    rows.map(({ id, effect, reasonCode, status, outcome }) => [id, effect, reasonCode, status, outcome]),
-    [
-      [callId(13), 'allow', 'ResponseWithheld', 502, 'cut'],
-      [callId(12), 'deny', 'DeniedByRule', 403, 'refused'],
-      [callId(11), 'allow', 'AllowedByRule', null, null],
-    ],
-  );
-  const { resource, namespace, name, task, verb } = rows[0] ?? assert.fail();
-  assert.deepEqual(
-    { resource, namespace, name, task, verb },
-    { resource: 'deployments.apps/scale', namespace: 'n', name: 'web', task: null, verb: 'patch' },
-  );
-  assert.equal((await store.calls({ agent: 'lister', effect: 'deny', limit: 10 })).length, 1);
-  assert.equal((await store.calls({ agent: 'lister', limit: 1 })).length, 1);
-  assert.equal((await store.calls({ agent: 'lister', sinceMs: 1_795_435_791_900, limit: 10 })).length, 1);
-  assert.equal((await store.calls({ agent: "x' OR 1=1 --", limit: 10 })).length, 0);
-});
-
 test('what is no frame, or whose hash does not hold, goes to quarantine and blocks nothing', async () => {
-  const good = stored('l3', 1, callId(21), 'call', asked('allow'));
+  const good = call('l3', 1, 21);
   const forged = { ...good, message: Buffer.from(good.message) };
   forged.message[forged.message.length - 1] = 0;
-  const placeless = stored('l3', 0, callId(21), 'call', asked('allow'));
+  const placeless = call('l3', 0, 21);
   assert.equal(await store.insert([{ ...good, message: Buffer.from('poison') }, forged, placeless, good]), 3);
-  assert.equal((await store.frames(callId(21), { ledger: '', seq: 0 }, 10)).length, 1);
+  assert.equal((await framesOf(21)).length, 1);
 });
 
 test('after a restart the store knows what it has, gaps too', async () => {
-  const first = stored('l4', 1, callId(31), 'call', asked('allow'));
-  const third = stored('l4', 3, callId(31), 'outcome', ended('completed', 200));
+  const first = call('l4', 1, 31);
+  const third = outcome('l4', 3, 31);
   await store.insert([first, third]);
   await store.close();
   store = await openStore({ kind: 'embedded', dir });
-  await store.insert([first, stored('l4', 2, callId(31), 'response', { status: 200, contentType: 't' }), third]);
+  await store.insert([first, response('l4', 2, 31), third]);
   assert.deepEqual(
-    (await store.frames(callId(31), { ledger: '', seq: 0 }, 10)).map(({ seq }) => seq),
+    (await framesOf(31)).map(({ seq }) => seq),
     [1, 2, 3],
   );
 });
 
-test('an answer holds what fits one message, and says that there is more', async () => {
-  const big = Buffer.alloc(600_000, 1);
-  const meta = { status: 200, contentType: 't' };
-  await store.insert([1, 2, 3, 4].map((seq) => stored('l5', seq, callId(41), 'response', meta, big)));
-  const seqs: number[] = [];
-  for (let more = true; more; ) {
-    const answer = await answerQuestion(store, {
-      kind: 'frames',
-      call: callId(41),
-      after: { ledger: 'l5', seq: seqs.at(-1) ?? 0 },
-    });
-    assert.ok(answer.kind === 'frames');
-    assert.ok(JSON.stringify(answer).length < 3_000_000);
-    seqs.push(...answer.frames.map(({ seq }) => seq));
-    more = answer.more;
-  }
-  assert.deepEqual(seqs, [1, 2, 3, 4]);
+test('a head is the last frame that is connected with the first, and what is behind a gap is named', async () => {
+  const whole = [1, 2, 3].map((seq) => response('heads-whole', seq, 41));
+  const gappy = [1, 2, 5, 7].map((seq) => response('heads-gappy', seq, 41));
+  const headless = [2, 3].map((seq) => response('heads-none', seq, 41));
+  await store.insert([...whole, ...gappy, ...headless]);
+  const heads = (await store.heads()).filter(({ ledger }) => ledger.startsWith('heads-'));
+  assert.deepEqual(heads, [
+    { ledger: 'heads-gappy', seq: 2, hash: hashOf(gappy[1] ?? assert.fail()), above: [5, 7] },
+    { ledger: 'heads-none', seq: 0, hash: '', above: [2, 3] },
+    { ledger: 'heads-whole', seq: 3, hash: hashOf(whole[2] ?? assert.fail()), above: [] },
+  ]);
+});
+
+test('hashes are given of those positions that are there, and of that ledger alone', async () => {
+  const frames = [1, 2, 3].map((seq) => response('hashes', seq, 51));
+  await store.insert([...frames, response('hashes-other', 4, 51)]);
+  const [first, , third] = frames.map(hashOf);
+  assert.deepEqual(
+    await store.hashesOf('hashes', [1, 3, 4]),
+    new Map([
+      [1, first],
+      [3, third],
+    ]),
+  );
+});
+
+test('calls are open until their outcome is there, in whatever ledger', async () => {
+  await store.insert([
+    call('i-1-1', 1, 61),
+    call('i-1-1', 2, 62),
+    call('i-1-1', 3, 63),
+    call('i-1-1', 4, 64),
+    outcome('i-1-1', 5, 61),
+    outcome('i-1-2', 1, 62),
+    outcome('recorder-1-1', 1, 63),
+    // Another process, whose name begins as this one's does.
+    call('i-10-1', 1, 65),
+  ]);
+  assert.deepEqual(await store.openCalls('i-1'), [{ call: callId(64), session: sessionId(64) }]);
+});
+
+test('closed are the ledgers that a recorder has written of', async () => {
+  const closed = {
+    head: { ledger: 'dead', seq: 4, hash: '' },
+    cause: 'lease-ended',
+    missing: [],
+    presumed: 0,
+  } as const;
+  assert.deepEqual(await store.closedLedgers(), new Set());
+  const place = { ledger: 'recorder-2-1', call: noCall, session: noSession, bytes: Buffer.alloc(0) };
+  await store.insert([
+    stored({ ...place, seq: 1, kind: 'ledger-closed', meta: closed }),
+    stored({ ...place, seq: 2, kind: 'closed', meta: { cause: 'drained' } }),
+  ]);
+  assert.deepEqual(await store.closedLedgers(), new Set(['dead']));
 });

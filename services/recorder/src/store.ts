@@ -1,57 +1,65 @@
-import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
-import {
-  type CallRow,
-  type Cursor,
-  decodeFrame,
-  type Effect,
-  FrameError,
-  type FrameRow,
-  frameHashHolds,
-  frameHeader,
-} from '@sluice/model';
+import type { ClickHouseClient } from '@clickhouse/client';
+import { decodeFrame, FrameError, frameHashHolds, frameHeader } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { createChdbConnection } from 'chdb/connection';
-import { migrations } from './schema.ts';
+import { connect, type Database, insert, Pool, select } from './database.ts';
+import { openRecords, type Records } from './records.ts';
+import { migrate } from './schema.ts';
 import { SeenFrames } from './seen.ts';
 
-/** Where the record is: an embedded database's directory, or a ClickHouse server. */
-export type Database =
-  | { readonly kind: 'embedded'; readonly dir: string }
-  | { readonly kind: 'server'; readonly url: string };
+/** How far a ledger is in the record. */
+export interface LedgerHead {
+  readonly ledger: string;
+  /** All positions from 1 to this one are there; 0 where the first is not. */
+  readonly seq: number;
+  /** Hash of the frame there, 64 hex digits; empty where `seq` is 0. */
+  readonly hash: string;
+  /** Positions behind a gap, in their order. */
+  readonly above: readonly number[];
+}
 
-/** The record at rest. */
-export interface Store {
+/** A call without an outcome. */
+export interface OpenCall {
+  readonly call: string;
+  readonly session: string;
+}
+
+/** The record at rest. Questions (`Records`) have connections of their own and hold up no insert. */
+export interface Store extends Records {
   /**
    * Inserts what is not there yet, synced to disk when it returns; one call at a time. What is not a frame, or whose
    * hash does not hold, goes to `quarantine`; the count of those comes back.
    */
   insert(frames: readonly StoredFrame[]): Promise<number>;
-  /** Calls, newest first. */
-  calls(filter: {
-    readonly agent?: string;
-    readonly effect?: Effect;
-    readonly sinceMs?: number;
-    readonly limit: number;
-  }): Promise<CallRow[]>;
-  /** Frames of a call behind a position of its ledger, at most `limit`. */
-  frames(call: string, after: Cursor, limit: number): Promise<FrameRow[]>;
+  /** Hashes of frames, hex, of those positions that are there. */
+  hashesOf(ledger: string, seqs: readonly number[]): Promise<Map<number, string>>;
+  /** Of all ledgers. */
+  heads(): Promise<LedgerHead[]>;
+  /** Calls that a process has begun (`instance`: its ledgers' names begin with it) and nobody has ended. */
+  openCalls(instance: string): Promise<OpenCall[]>;
+  /** Ledgers of which a recorder has said what became of them. */
+  closedLedgers(): Promise<Set<string>>;
   close(): Promise<void>;
 }
 
-/** Pinned, whatever a server's defaults are or become. */
-const insertSettings: ClickHouseSettings = { async_insert: 0, insert_deduplicate: 0 };
-/** A question may take this long, seconds. */
-const questionSeconds = 25;
+/** Connections for questions. chDB holds a thread of Node's own for each statement that runs, of which there are four. */
+const questionsAtOnce = 2;
+const frameHash = 'lower(hex(right(header, 32)))';
 
-/** Opens the record and brings its tables up to date. */
+/** Opens the record and brings its tables up to date. Throws `ConfigError` for that of a newer Sluice. */
 export async function openStore(database: Database): Promise<Store> {
-  // One connection runs one statement at a time: a long question must not hold up the inserts.
   const ingest = connect(database);
-  const questions = connect(database);
-  for (const statement of migrations) await ingest.command({ query: statement });
-  let seen: SeenFrames | null = await restoreSeen(ingest);
+  try {
+    await migrate(ingest);
+  } catch (error) {
+    await ingest.close();
+    throw error;
+  }
+  const pool = new Pool(database, questionsAtOnce);
+  let seen: SeenFrames | null = null;
 
   return {
+    ...openRecords(pool),
+
     async insert(frames) {
       // A failed insert may have taken place all the same, its answer lost: only the table knows.
       const known = seen ?? (await restoreSeen(ingest));
@@ -64,66 +72,104 @@ export async function openStore(database: Database): Promise<Store> {
         else if (known.add(row.ledger, row.seq)) rows.push(row.row);
       }
       if (poison.length > 0) await insert(ingest, 'quarantine', poison);
-      if (rows.length > 0) await insert(ingest, 'frames', rows);
+      if (rows.length > 0) await insert(ingest, 'record', rows);
       seen = known;
       return poison.length;
     },
 
-    async calls({ agent, effect, sinceMs, limit }) {
-      const conditions = [
-        ...(agent === undefined ? [] : ['agent = {agent:String}']),
-        ...(effect === undefined ? [] : ['effect = {effect:String}']),
-        ...(sinceMs === undefined ? [] : ['decided_calls.at >= fromUnixTimestamp64Milli({sinceMs:Int64})']),
-      ];
-      const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
-      // Ids are UUIDv7: their order is the order of time, and the table's.
-      const found = await select<
-        Omit<CallRow, 'status' | 'outcome' | 'reasonCode'> & { decided: CallRow['reasonCode'] }
-      >(
-        questions,
-        `SELECT id, ${isoTime('at')} AS at, agent, task, session, connection, verb, resource, namespace, name, effect,
-                decided FROM decided_calls ${where} ORDER BY id DESC LIMIT {limit:UInt32}`,
-        { agent, effect, sinceMs, limit },
-      );
-      const ends = await select<{
-        id: string;
-        status: number;
-        outcome: CallRow['outcome'];
-        reasonCode: CallRow['reasonCode'] | '';
-      }>(questions, 'SELECT id, status, outcome, reasonCode FROM outcomes WHERE id IN {ids:Array(String)}', {
-        ids: found.map(({ id }) => id),
-      });
-      const byId = new Map(ends.map((end) => [end.id, end]));
-      return found.map(({ decided, ...call }) => {
-        const end = byId.get(call.id);
-        const reasonCode = end === undefined || end.reasonCode === '' ? decided : end.reasonCode;
-        return { ...call, reasonCode, status: end?.status ?? null, outcome: end?.outcome ?? null };
-      });
+    hashesOf(ledger, seqs) {
+      return hashesOf(ingest, ledger, seqs);
     },
 
-    frames(call, after, limit) {
-      return select<FrameRow>(
-        questions,
-        `SELECT ledger, toFloat64(seq) AS seq, call, ${isoTime('at')} AS at, toFloat64(toUnixTimestamp64Micro(stored_at)) AS storedAtMicros, kind, toFloat64(offset) AS offset, meta,
-                base64Encode(bytes) AS bytesBase64
-         FROM frames WHERE call = {call:String} AND (ledger, seq) > ({ledger:String}, {seq:UInt64}) ORDER BY ledger, seq LIMIT {limit:UInt32}`,
-        { call, ledger: after.ledger, seq: after.seq, limit },
+    heads() {
+      return headsOf(ingest);
+    },
+
+    openCalls(instance) {
+      // First those without an outcome in the process's own ledgers, where it is; few are left to be looked for elsewhere.
+      return select<OpenCall>(
+        ingest,
+        `WITH begun AS (
+           SELECT call, any(session) AS session FROM record
+           WHERE startsWith(ledger, {prefix:String}) AND kind IN ('call', 'outcome')
+           GROUP BY call HAVING countIf(kind = 'outcome') = 0
+         )
+         SELECT call, session FROM begun
+         WHERE call NOT IN (SELECT call FROM record WHERE kind = 'outcome' AND call IN (SELECT call FROM begun))
+         ORDER BY call`,
+        { prefix: `${instance}-` },
       );
+    },
+
+    async closedLedgers() {
+      const rows = await select<{ ledger: string }>(
+        ingest,
+        "SELECT DISTINCT JSONExtractString(meta, 'head', 'ledger') AS ledger FROM record WHERE kind = 'ledger-closed'",
+      );
+      return new Set(rows.map(({ ledger }) => ledger));
     },
 
     async close() {
-      await Promise.all([ingest.close(), questions.close()]);
+      await Promise.all([ingest.close(), pool.close()]);
     },
   };
 }
 
-function connect(database: Database): ClickHouseClient {
-  if (database.kind === 'server') return createClient({ url: database.url });
-  // chDB brings its own copy of the client's types.
-  const connection = createChdbConnection({ path: database.dir }) as unknown as NonNullable<
-    Parameters<typeof createClient>[0]
-  >;
-  return createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
+async function hashesOf(
+  client: ClickHouseClient,
+  ledger: string,
+  seqs: readonly number[],
+): Promise<Map<number, string>> {
+  const rows = await select<{ seq: number; hash: string }>(
+    client,
+    `SELECT seq, ${frameHash} AS hash FROM record WHERE ledger = {ledger:String} AND seq IN {seqs:Array(UInt64)}`,
+    { ledger, seqs },
+  );
+  return new Map(rows.map(({ seq, hash }) => [seq, hash]));
+}
+
+async function headsOf(client: ClickHouseClient): Promise<LedgerHead[]> {
+  const ledgers = await select<{ ledger: string; last: number; count: number }>(
+    client,
+    'SELECT ledger, max(seq) AS last, groupBitmap(seq) AS count FROM record GROUP BY ledger ORDER BY ledger',
+  );
+  const ends = await select<{ ledger: string; hash: string }>(
+    client,
+    `SELECT ledger, ${frameHash} AS hash FROM record
+     WHERE (ledger, seq) IN (SELECT ledger, max(seq) FROM record GROUP BY ledger)`,
+  );
+  const hashes = new Map(ends.map(({ ledger, hash }) => [ledger, hash]));
+  const heads: LedgerHead[] = [];
+  for (const { ledger, last, count } of ledgers) {
+    const isWhole = last === count;
+    heads.push(
+      isWhole ? { ledger, seq: last, hash: hashes.get(ledger) ?? '', above: [] } : await gappyHead(client, ledger),
+    );
+  }
+  return heads;
+}
+
+async function gappyHead(client: ClickHouseClient, ledger: string): Promise<LedgerHead> {
+  const [row] = await select<{ connected: number; above: number[] }>(
+    client,
+    `SELECT maxIf(seq, seq = place) AS connected, arraySort(groupArrayIf(seq, seq != place)) AS above
+     FROM (
+       SELECT seq, row_number() OVER (ORDER BY seq) AS place
+       FROM (SELECT DISTINCT seq FROM record WHERE ledger = {ledger:String})
+     )`,
+    { ledger },
+  );
+  const { connected: seq = 0, above = [] } = row ?? {};
+  return { ledger, seq, hash: (await hashesOf(client, ledger, [seq])).get(seq) ?? '', above };
+}
+
+async function restoreSeen(client: ClickHouseClient): Promise<SeenFrames> {
+  const seen = new SeenFrames();
+  for (const { ledger, seq, above } of await headsOf(client)) {
+    seen.restore(ledger, seq);
+    for (const position of above) seen.add(ledger, position);
+  }
+  return seen;
 }
 
 type Row =
@@ -147,59 +193,9 @@ function rowOf({ message, stream, streamSeq, storedAtMicros }: StoredFrame): Row
   }
 }
 
-/** Ledgers without a gap are known by their last frame alone; of others, every frame counts. */
-async function restoreSeen(client: ClickHouseClient): Promise<SeenFrames> {
-  const seen = new SeenFrames();
-  const ledgers = await select<{ ledger: string; last: number; count: number }>(
-    client,
-    'SELECT ledger, toFloat64(max(seq)) AS last, toFloat64(uniqExact(seq)) AS count FROM frames GROUP BY ledger',
-    {},
-  );
-  for (const { ledger, last, count } of ledgers) {
-    if (last === count) {
-      seen.restore(ledger, last);
-      continue;
-    }
-    const rows = await select<{ seq: number }>(
-      client,
-      'SELECT toFloat64(seq) AS seq FROM frames WHERE ledger = {ledger:String}',
-      { ledger },
-    );
-    for (const { seq } of rows) seen.add(ledger, seq);
-  }
-  return seen;
-}
-
-async function insert(client: ClickHouseClient, table: string, values: readonly object[]): Promise<void> {
-  const columns = Object.keys(values[0] ?? {}) as [string, ...string[]];
-  await client.insert({
-    table,
-    columns,
-    values: [...values],
-    format: 'JSONEachRow',
-    clickhouse_settings: insertSettings,
-  });
-}
-
-async function select<T>(client: ClickHouseClient, query: string, params: Record<string, unknown>): Promise<T[]> {
-  const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
-  const result = await client.query({
-    query,
-    query_params: given,
-    format: 'JSONEachRow',
-    clickhouse_settings: { max_execution_time: questionSeconds },
-  });
-  return result.json<T>();
-}
-
 /** As ClickHouse's `DateTime64(6, 'UTC')` reads it. */
 function time(micros: number): string {
   return (micros / 1_000_000).toFixed(6);
-}
-
-/** ISO 8601 with milliseconds, UTC. */
-function isoTime(column: string): string {
-  return `formatDateTime(${column}, '%Y-%m-%dT%H:%i:%S', 'UTC') || '.' || leftPad(toString(intDiv(toUnixTimestamp64Micro(${column}) % 1000000, 1000)), 3, '0') || 'Z'`;
 }
 
 function base64(bytes: Uint8Array): string {
