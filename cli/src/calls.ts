@@ -1,6 +1,5 @@
 import type { CallRow, Effect } from '@sluice/model';
-import type { HomePaths } from './home.ts';
-import { askRecords } from './records.ts';
+import type { Records } from './records.ts';
 import { table } from './text.ts';
 
 /** `sluice calls list`, with its options parsed. */
@@ -13,9 +12,9 @@ export interface CallsOptions {
   readonly json?: true;
 }
 
-export async function listCalls(home: HomePaths, options: CallsOptions, out: NodeJS.WritableStream): Promise<void> {
+export async function listCalls(records: Records, options: CallsOptions, out: NodeJS.WritableStream): Promise<void> {
   const { agent, effect, since, limit } = options;
-  const { calls } = await askRecords(home, {
+  const { calls } = await records.ask({
     kind: 'calls',
     limit,
     ...(agent === undefined ? {} : { agent }),

@@ -11,6 +11,8 @@ export interface HomePaths {
   readonly ca: string;
   readonly broker: string;
   readonly database: string;
+  /** The ClickHouse server that holds the record; empty: `database` does. */
+  readonly clickhouseUrl: string;
   readonly logs: string;
   /** The second home of seals. */
   readonly seals: string;
@@ -21,7 +23,7 @@ export interface HomePaths {
   readonly state: string;
 }
 
-export function homePaths(root: string): HomePaths {
+export function homePaths(root: string, clickhouseUrl = ''): HomePaths {
   return {
     root,
     keys: join(root, 'keys'),
@@ -29,6 +31,7 @@ export function homePaths(root: string): HomePaths {
     ca: join(root, 'tls', 'ca.crt'),
     broker: join(root, 'broker'),
     database: join(root, 'database'),
+    clickhouseUrl,
     logs: join(root, 'log'),
     seals: join(root, 'seals'),
     demo: join(root, 'demo'),

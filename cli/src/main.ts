@@ -1,18 +1,22 @@
 // The command line of Sluice: what people type. One line per error on stderr, with a way out.
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import type { Effect } from '@sluice/model';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { listCalls } from './calls.ts';
+import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
 import { printKubeconfig } from './kubeconfig.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
-import { replayCall } from './replay.ts';
+import { openRecords, type Records } from './records.ts';
+import { type ReplayOptions, replay } from './replay.ts';
+import { listSessions, type SessionsOptions } from './sessions.ts';
 import { up } from './up/up.ts';
 
 const repository = resolve(import.meta.dirname, '../..');
-const home = homePaths(resolve(process.env['SLUICE_HOME'] ?? `${repository}/.sluice`));
+const home = homePaths(
+  resolve(process.env['SLUICE_HOME'] ?? `${repository}/.sluice`),
+  process.env['SLUICE_CLICKHOUSE_URL'],
+);
 const out = process.stdout;
 // A terminal that was closed must not end Sluice before it has stopped its parts.
 out.on('error', () => undefined);
@@ -71,9 +75,18 @@ calls
   .option('--limit <n>', 'at most so many, up to 1000', whole, 50)
   .option('--json', 'one JSON array')
   .addHelpText('after', '\nExample:\n  sluice calls list --agent demo --since 1h --effect deny')
-  .action((options: { agent?: string; since?: number; effect?: Effect; limit: number; json?: true }) =>
-    listCalls(home, options, out),
-  );
+  .action((options: CallsOptions) => reading((records) => listCalls(records, options, out)));
+
+const sessions = program.command('sessions').description('the sessions in the record');
+sessions
+  .command('list')
+  .description('list sessions, the last to start first')
+  .option('--agent <name>', 'only sessions of this agent')
+  .option('--since <duration>', 'only sessions with a call in the last 30m, 1h, 7d', duration)
+  .option('--limit <n>', 'at most so many, up to 1000: those with the newest calls', whole, 50)
+  .option('--json', 'one JSON array')
+  .addHelpText('after', '\nExample:\n  sluice sessions list --agent demo --since 7d')
+  .action((options: SessionsOptions) => reading((records) => listSessions(records, options, out)));
 
 const policy = program.command('policy').description('what agents may do');
 policy
@@ -109,12 +122,15 @@ policy
 
 program
   .command('replay')
-  .description('show one call from its request to its outcome')
-  .argument('<call>', 'the id of a call, as `sluice calls list` shows it')
-  .option('--full', 'do not shorten long bodies')
+  .description('show one call from its request to its outcome, or the calls of a session in their order')
+  .argument('<call|session>', 'an id, as `sluice calls list` and `sluice sessions list` show them')
+  .option('--full', 'all of the bodies; of a session, every call as if it were shown alone')
   .option('--json', 'the frames as one JSON array')
-  .addHelpText('after', '\nExample:\n  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71')
-  .action((call: string, options: { full?: true; json?: true }) => replayCall(home, call, options, out));
+  .addHelpText(
+    'after',
+    '\nExamples:\n  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71\n  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full',
+  )
+  .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out)));
 
 try {
   await program.parseAsync();
@@ -129,6 +145,16 @@ try {
     // Help has been printed by then; it is asked for, or shown to somebody who typed no command.
     const isHelp = error.code === 'commander.helpDisplayed' || error.code === 'commander.help';
     if (!isHelp) process.stderr.write(`sluice: ${oneLine(error.message.replace(/^error: /, ''))}; see --help\n`);
+  }
+}
+
+/** Runs a command on the record. */
+async function reading(command: (records: Records) => Promise<void>): Promise<void> {
+  const records = openRecords(home);
+  try {
+    await command(records);
+  } finally {
+    await records.close();
   }
 }
 

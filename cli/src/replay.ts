@@ -1,7 +1,8 @@
-import { type BodyNote, type FrameMeta, type FrameRow, outcomes, resourceName } from '@sluice/model';
-import type { HomePaths } from './home.ts';
-import { askRecords } from './records.ts';
+import type { CallRow, FrameRow } from '@sluice/model';
+import { isJson } from './json.ts';
+import type { Records } from './records.ts';
 import { printable } from './text.ts';
+import { callTimeline, sessionEntry, sessionHead } from './timeline.ts';
 
 /** `sluice replay`, with its options parsed. */
 export interface ReplayOptions {
@@ -11,108 +12,109 @@ export interface ReplayOptions {
 
 /** Longer bodies are shortened, unless asked for in full. Lines. */
 const shownLines = 120;
+const callsAtOnce = 1_000;
 
-export async function replayCall(
-  home: HomePaths,
-  call: string,
+/** Shows a call by its id, or a session, which has 32 hex digits. Throws an `Error` where there is none. */
+export async function replay(
+  records: Records,
+  id: string,
   options: ReplayOptions,
   out: NodeJS.WritableStream,
 ): Promise<void> {
-  const frames = await framesOf(home, call);
+  if (/^[0-9a-f]{32}$/.test(id)) await replaySession(records, id, options, out);
+  else await replayCall(records, id, options, out);
+}
+
+async function replayCall(
+  records: Records,
+  call: string,
+  { full, json }: ReplayOptions,
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  const frames = await framesOf(records, call);
   if (frames.length === 0) throw new Error(`no call ${printable(call)} in the record; \`sluice calls list\` shows ids`);
-  out.write(
-    options.json
-      ? `${JSON.stringify(frames.map(frameJson))}\n`
-      : timeline(frames, options.full === true ? Infinity : shownLines),
-  );
+  if (json === true) {
+    out.write(`[${frames.map(frameJson).join(',')}]\n`);
+    return;
+  }
+  const { calls } = await records.ask({ kind: 'calls', call, limit: 1 });
+  out.write(callTimeline(calls[0] ?? null, frames, full === true ? Number.POSITIVE_INFINITY : shownLines));
 }
 
-async function framesOf(home: HomePaths, call: string): Promise<FrameRow[]> {
-  const frames: FrameRow[] = [];
+async function replaySession(
+  records: Records,
+  session: string,
+  { full, json }: ReplayOptions,
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  const calls = await callsOf(records, session);
+  const [first] = calls;
+  if (first === undefined) throw new Error(`no session ${session} in the record; \`sluice sessions list\` shows ids`);
+  if (json === true) {
+    let comma = '[';
+    for (const { id } of calls) {
+      for (const frame of await framesOf(records, id)) {
+        out.write(comma + frameJson(frame));
+        comma = ',';
+      }
+    }
+    out.write(']\n');
+    return;
+  }
+  out.write(sessionHead(session, calls));
+  for (const [index, call] of calls.entries()) {
+    out.write(sessionEntry(call, calls[index - 1] ?? null, first));
+    if (full === true) {
+      out.write(`\n${callTimeline(call, await framesOf(records, call.id), Number.POSITIVE_INFINITY)}`);
+    }
+  }
+}
+
+/** The calls of a session, in their order. */
+async function callsOf(records: Records, session: string): Promise<CallRow[]> {
+  const found: CallRow[] = [];
   for (;;) {
-    const answer = await askRecords(home, { kind: 'frames', call, after: frames.at(-1) ?? null });
-    frames.push(...answer.frames);
-    if (!answer.more) return frames;
+    const before = found.at(-1)?.id;
+    const page = { kind: 'calls', session, limit: callsAtOnce, ...(before === undefined ? {} : { before }) } as const;
+    const { calls } = await records.ask(page);
+    found.push(...calls);
+    if (calls.length < callsAtOnce) return found.reverse();
   }
 }
 
-function frameJson({ meta, ...frame }: FrameRow): object {
-  return { ...frame, meta: JSON.parse(meta) as unknown };
-}
-
-/** A call as people read it: who wanted what, what was decided, what came of it. Exported for its test. */
-export function timeline(frames: readonly FrameRow[], maxLines: number): string {
-  const lines: string[] = [];
-  const answered = frames.filter(({ kind }) => kind === 'response');
-  const end = frames.find(({ kind }) => kind === 'outcome');
-  for (const frame of frames) {
-    if (frame.kind === 'call') lines.push(...callLines(frame, maxLines));
+/** All frames of a call, with their bodies. */
+async function framesOf(records: Records, call: string): Promise<FrameRow[]> {
+  const frames: FrameRow[] = [];
+  for (let after: { ledger: string; seq: number } | null = null; ; ) {
+    const answer: { readonly frames: readonly FrameRow[]; readonly more: boolean } = await records.ask({
+      kind: 'frames',
+      call,
+      after,
+    });
+    for (const frame of answer.frames) {
+      frames.push(await withBody(records, frame));
+      after = { ledger: frame.ledger, seq: frame.seq };
+    }
+    if (!answer.more || answer.frames.length === 0) return frames;
   }
-  const first = answered[0];
-  if (first !== undefined) {
-    const meta = JSON.parse(first.meta) as FrameMeta['response'];
-    lines.push('', `${clock(first.at)}  answered ${meta.status} ${meta.contentType}`);
-    const body = Buffer.concat(answered.map(({ bytesBase64 }) => Buffer.from(bytesBase64, 'base64')));
-    lines.push(...bodyLines(body, maxLines));
+}
+
+/** A frame with its body, of which an answer leaves out a large one. */
+async function withBody(records: Records, frame: FrameRow): Promise<FrameRow> {
+  if (frame.bytesBase64 !== '' || frame.size === 0) return frame;
+  const { ledger, seq, size } = frame;
+  const parts: Buffer[] = [];
+  for (let offset = 0; offset < size; ) {
+    const { bytesBase64 } = await records.ask({ kind: 'part', ledger, seq, row: 0, offset });
+    const part = Buffer.from(bytesBase64, 'base64');
+    if (part.length === 0) throw new Error(`frame ${seq} of ledger ${ledger} ends before its end`);
+    parts.push(part);
+    offset += part.length;
   }
-  if (end === undefined) lines.push('', 'running: no outcome yet');
-  else lines.push('', ...outcomeLines(end, answered));
-  return `${lines.map(printable).join('\n')}\n`;
+  return { ...frame, bytesBase64: Buffer.concat(parts).toString('base64') };
 }
 
-function callLines(frame: FrameRow, maxLines: number): string[] {
-  const meta = JSON.parse(frame.meta) as FrameMeta['call'];
-  const { agent, attributes, decision, body } = meta;
-  const about = attributes.kind === 'resource' ? `${attributes.verb} ${resourceName(attributes)}` : attributes.verb;
-  const rule = decision.rule === '' ? 'no rule' : `rule "${decision.rule}" of policy "${decision.policy}"`;
-  const lines = [
-    `${clock(frame.at)}  ${agent.name} (${agent.issuer}) asks: ${about}`,
-    `                ${meta.method} ${meta.target}`,
-    `                through "${meta.connection}", as ${meta.userAgent || 'an unnamed client'}`,
-    `                ${decision.effect}: ${decision.reasonCode}, ${rule}`,
-  ];
-  if (decision.reason !== '') lines.push(`                ${decision.reason}`);
-  if (decision.impersonate !== null) lines.push(`                in the cluster: ${decision.impersonate.user}`);
-  if (body !== null) {
-    lines.push(`                request body: ${bodyNote(body)}`);
-    lines.push(...bodyLines(Buffer.from(frame.bytesBase64, 'base64'), maxLines));
-  }
-  return lines;
-}
-
-function outcomeLines(frame: FrameRow, answered: readonly FrameRow[]): string[] {
-  const meta = JSON.parse(frame.meta) as FrameMeta['outcome'];
-  const status = meta.status === 0 ? '' : ` ${meta.status}`;
-  const reason = meta.reasonCode === '' ? '' : ` ${meta.reasonCode}`;
-  const took = `${(meta.durationMicros / 1000).toFixed(1)} ms`;
-  const lines = [`${clock(frame.at)}  ${meta.outcome}${status}${reason} after ${took}: ${outcomes[meta.outcome]}`];
-  if (meta.body === null) return lines;
-  const recorded = answered.reduce((sum, { bytesBase64 }) => sum + Buffer.byteLength(bytesBase64, 'base64'), 0);
-  const part = meta.body.recorded !== 'digest' && recorded < meta.body.bytes ? `, the first ${recorded} recorded` : '';
-  lines.push(`                answer: ${bodyNote(meta.body)}${part}, sha256 ${meta.sha256}`);
-  return lines;
-}
-
-function bodyNote(body: BodyNote): string {
-  const size = `${body.bytes} bytes of ${body.contentType || 'no type'}`;
-  return body.recorded === 'digest' ? `${size}, not recorded: it cannot be masked` : `${size}, ${body.recorded}`;
-}
-
-/** JSON is laid out, everything else shown as it is. */
-function bodyLines(body: Buffer, maxLines: number): string[] {
-  if (body.length === 0) return [];
-  let text = body.toString();
-  try {
-    text = JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    // A watch, or a body that was recorded in part.
-  }
-  const lines = text.trimEnd().split('\n');
-  const shown = lines.slice(0, maxLines).map((line) => `    ${line}`);
-  if (lines.length > maxLines) shown.push(`    … ${lines.length - maxLines} more lines; --full shows them`);
-  return shown;
-}
-
-function clock(at: string): string {
-  return at.slice(11, 23);
+/** Its meta laid open as it was written, where that is JSON. */
+function frameJson({ meta, ...frame }: FrameRow): string {
+  return `${JSON.stringify(frame).slice(0, -1)},"meta":${isJson(meta) ? meta : JSON.stringify(meta)}}`;
 }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
+import type { CallRow } from '@sluice/model';
 import { callsTable } from './calls.ts';
 import { parseDuration } from './duration.ts';
-import { timeline } from './replay.ts';
 import { printable } from './text.ts';
 
 test('what could command a terminal is shown instead', () => {
@@ -46,68 +45,4 @@ test('a call that runs says so, and no name reaches the terminal raw', () => {
   assert.match(line ?? '', /^2026-11-23 12:10:16 {2}demo\\u001b\[31m {2}get {3}pods .* - {2}.*running/);
   assert.equal(callsTable([{ ...call, agent: 'a\nb\tc' }]).split('\n').length, 3, 'a head, one row, the end');
   assert.equal(callsTable([]), 'No calls.\n');
-});
-
-function row(kind: FrameRow['kind'], seq: number, meta: FrameMeta[typeof kind], bytes = ''): FrameRow {
-  const { id, at } = call;
-  const bytesBase64 = Buffer.from(bytes).toString('base64');
-  return {
-    ledger: 'l',
-    seq,
-    call: id,
-    at,
-    storedAtMicros: 0,
-    kind,
-    offset: 0,
-    meta: JSON.stringify(meta),
-    size: bytes.length,
-    bytesBase64,
-  };
-}
-
-const asked: FrameMeta['call'] = {
-  agent: { name: 'demo', issuer: 'i', groups: [] },
-  connection: 'c',
-  attributes: {
-    kind: 'resource',
-    verb: 'create',
-    apiGroup: '',
-    version: 'v1',
-    resource: 'secrets',
-    subresource: '',
-    namespace: 'n',
-    name: '',
-  },
-  method: 'POST',
-  target: '/api/v1/namespaces/n/secrets',
-  userAgent: 'kubectl',
-  digest: 'd',
-  body: { bytes: 9, contentType: 'application/vnd.kubernetes.protobuf', recorded: 'digest', hmac: 'h' },
-  decision: {
-    effect: 'allow',
-    policy: 'p',
-    rule: 'r',
-    reasonCode: 'AllowedByRule',
-    reason: '',
-    authority: 1,
-    policyVersion: 'v',
-    impersonate: null,
-  },
-};
-
-test('a timeline says what is not recorded and why, and shortens what is long', () => {
-  const answered = row(
-    'response',
-    2,
-    { status: 201, contentType: 'application/json' },
-    JSON.stringify({ list: [1, 2, 3] }),
-  );
-  const text = timeline([row('call', 1, asked), answered], 3);
-  assert.match(
-    text,
-    /request body: 9 bytes of application\/vnd.kubernetes.protobuf, not recorded: it cannot be masked/,
-  );
-  assert.match(text, /answered 201 application\/json\n {4}\{\n {4} {2}"list": \[\n/);
-  assert.match(text, /… 4 more lines; --full shows them/);
-  assert.match(text, /running: no outcome yet/);
 });

@@ -1,4 +1,4 @@
-import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
+import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { createChdbConnection } from 'chdb/connection';
 
 /** Where the record is: an embedded database's directory, or a ClickHouse server. */
@@ -13,7 +13,9 @@ const questionSettings: ClickHouseSettings = { max_execution_time: 25, output_fo
 
 /** A connection. It runs one statement at a time, so each purpose has its own. */
 export function connect(database: Database): ClickHouseClient {
-  if (database.kind === 'server') return createClient({ url: database.url });
+  // Its errors are thrown; it would print them as well.
+  const log = { level: ClickHouseLogLevel.OFF };
+  if (database.kind === 'server') return createClient({ url: database.url, log });
   // chDB brings its own copy of the client's types.
   const connection = createChdbConnection({ path: database.dir }) as unknown as NonNullable<
     Parameters<typeof createClient>[0]

@@ -1,26 +1,38 @@
-// Answers one question while Sluice is stopped: the question is JSON on stdin, the answer JSON on stdout. While
-// Sluice runs, only the recorder can open the embedded database.
+// Answers questions while Sluice is stopped: each line of stdin is one, as JSON, and each line of stdout an answer, in
+// the order of the questions, until stdin ends. While Sluice runs, only the recorder can open the embedded database.
 import { existsSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
 import type { RecordsAnswer, RecordsQuestion } from '@sluice/model';
 import { databaseOf } from './config.ts';
 import { answerQuestion } from './questions.ts';
-import { openStore } from './store.ts';
+import { openStore, type Store } from './store.ts';
 
-const database = databaseOf(process.env);
-const question = JSON.parse(await text(process.stdin)) as RecordsQuestion;
-process.stdout.write(JSON.stringify(await answer()));
+const opened = openRecord();
+let answered = Promise.resolve();
+for await (const line of createInterface({ input: process.stdin })) {
+  const answering = answer(JSON.parse(line) as RecordsQuestion);
+  answered = answered.then(async () => {
+    process.stdout.write(`${JSON.stringify(await answering)}\n`);
+  });
+}
+await answered;
+const { store } = await opened;
+await store?.close();
 
-async function answer(): Promise<RecordsAnswer> {
+async function answer(question: RecordsQuestion): Promise<RecordsAnswer> {
+  const { store, message } = await opened;
+  return store === null ? { kind: 'error', message } : answerQuestion(store, question);
+}
+
+/** The record, or why there is none to be read. */
+async function openRecord(): Promise<{ readonly store: Store | null; readonly message: string }> {
+  const database = databaseOf(process.env);
   if (database.kind === 'embedded' && !existsSync(`${database.dir}/metadata`)) {
-    return { kind: 'error', message: 'nothing has been recorded here yet; start Sluice with `npm start`' };
+    return { store: null, message: 'nothing has been recorded here yet; start Sluice with `npm start`' };
   }
   try {
-    const store = await openStore(database);
-    const answered = await answerQuestion(store, question);
-    await store.close();
-    return answered;
+    return { store: await openStore(database), message: '' };
   } catch (error) {
-    return { kind: 'error', message: `the record cannot be opened: ${(error as Error).message}` };
+    return { store: null, message: `the record cannot be opened: ${(error as Error).message}` };
   }
 }

@@ -54,11 +54,12 @@ export function openRecords(pool: Pool): Records {
    * bodies; then all of the rows up to the place where the answer is full.
    */
   async function page<T>(columns: string, where: string, params: object, after: Cursor): Promise<Page<T>> {
+    const place = { ...params, ledger: after.ledger, seq: after.seq };
     const behind = `${where} AND (ledger, seq) > ({ledger:String}, {seq:UInt64})`;
     const planned = await pool.select<PlannedRow>(
       `SELECT ledger, seq, ${headCost} AS head, ${bodyCost} AS body
        FROM record WHERE ${behind} ORDER BY ledger, seq LIMIT ${plannedRows}`,
-      { ...params, ...after },
+      place,
     );
     const plan = planPage(planned);
     if (plan === null) return { rows: [], more: false };
@@ -67,7 +68,7 @@ export function openRecords(pool: Pool): Records {
       `SELECT ${columns}, ${body} FROM record
        WHERE ${behind} AND (ledger, seq) <= ({endLedger:String}, {endSeq:UInt64})
        ORDER BY ${rowOrder} LIMIT ${shownRows} BY ledger, seq`,
-      { ...params, ...after, endLedger: end.ledger, endSeq: end.seq, bodyBytes },
+      { ...place, endLedger: end.ledger, endSeq: end.seq, bodyBytes },
     );
     return { rows, more };
   }

@@ -1,0 +1,154 @@
+import { type BodyNote, type CallRow, type FrameMeta, type FrameRow, outcomes, resourceName } from '@sluice/model';
+import { layOutJson } from './json.ts';
+import { printable } from './text.ts';
+
+const gapMs = 60_000;
+const column = ' '.repeat(16);
+
+/**
+ * A call as people read it: who wanted what, what was decided, what came of it. Of bodies at most `maxLines` lines.
+ * `row`: the call as it is listed; `null` when its first frame is not there, and so it is not.
+ */
+export function callTimeline(row: CallRow | null, frames: readonly FrameRow[], maxLines: number): string {
+  const lines: string[] = [];
+  // A call that goes on in its writer's next ledger has frames in two.
+  const answered = frames.filter(({ kind }) => kind === 'response').sort((a, b) => a.offset - b.offset);
+  const ends = frames.filter(({ kind }) => kind === 'outcome');
+  const end = ends.find((frame) => metaOf<'outcome'>(frame).outcome !== 'presumed-unknown') ?? ends[0];
+  for (const frame of frames) {
+    if (frame.kind === 'call') lines.push(...callLines(frame, maxLines));
+  }
+  const first = answered[0];
+  if (first !== undefined) {
+    const meta = metaOf<'response'>(first);
+    lines.push('', `${clock(first.at)}  answered ${meta.status} ${meta.contentType}`);
+    lines.push(...bodyLines(Buffer.concat(answered.map(bytesOf)), maxLines));
+  }
+  if (end === undefined) lines.push('', 'running: no outcome yet');
+  else lines.push('', ...outcomeLines(end, answered));
+  const missing = incompleteLine(row);
+  if (missing !== null) lines.push('', missing);
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** The head of a session. `calls`: its calls in order, at least one. */
+export function sessionHead(session: string, calls: readonly CallRow[]): string {
+  const [first, last] = [calls[0], calls.at(-1)];
+  const agents = [...new Set(calls.map(({ agent }) => agent))].join(', ');
+  const count = calls.length === 1 ? '1 call' : `${calls.length} calls`;
+  return `${printable(`session ${session}: ${agents}, ${count}, ${second(first?.at)} to ${second(last?.at)} UTC`)}\n`;
+}
+
+/** A call in the timeline of its session, under a word about a long time without one. */
+export function sessionEntry(call: CallRow, before: CallRow | null, first: CallRow): string {
+  const at = Date.parse(call.at);
+  const quietMs = before === null ? 0 : at - Date.parse(before.at);
+  const about = [call.verb, call.resource, place(call)].filter((word) => word !== '').join(' ');
+  const status = call.status === null || call.status === 0 ? '' : ` ${call.status}`;
+  const missing = incompleteLine(call);
+  const lines = [
+    '',
+    ...(quietMs > gapMs ? [`${column}… no call for ${length(quietMs)} …`, ''] : []),
+    `${clock(call.at)}  +${length(at - Date.parse(first.at))}  ${call.agent}: ${about}`,
+    `${column}${call.effect} ${call.reasonCode}, ${call.outcome ?? 'running'}${status}`,
+    ...(missing === null ? [] : [`${column}${missing}`]),
+    `${column}${call.id}`,
+  ];
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** What is said of a call whose record lacks something. */
+function incompleteLine(row: CallRow | null): string | null {
+  if (row === null) return 'incomplete: the frame with the call and its decision is not in the record';
+  if (!row.incomplete) return null;
+  return row.outcome === 'presumed-unknown'
+    ? 'incomplete: the writer of its record died before its end'
+    : 'incomplete: frames were lost with their writer, and may have been of this call';
+}
+
+function callLines(frame: FrameRow, maxLines: number): string[] {
+  const meta = metaOf<'call'>(frame);
+  const { agent, attributes, decision, body } = meta;
+  const about = attributes.kind === 'resource' ? `${attributes.verb} ${resourceName(attributes)}` : attributes.verb;
+  const rule = decision.rule === '' ? 'no rule' : `rule "${decision.rule}" of policy "${decision.policy}"`;
+  const lines = [
+    `${clock(frame.at)}  ${agent.name} (${agent.issuer}) asks: ${about}`,
+    `${column}${meta.method} ${meta.target}`,
+    `${column}through "${meta.connection}", as ${meta.userAgent || 'an unnamed client'}`,
+    `${column}${decision.effect}: ${decision.reasonCode}, ${rule}`,
+  ];
+  if (decision.reason !== '') lines.push(`${column}${decision.reason}`);
+  if (decision.impersonate !== null) lines.push(`${column}in the cluster: ${decision.impersonate.user}`);
+  if (body !== null) {
+    lines.push(`${column}request body: ${bodyNote(body)}`);
+    lines.push(...bodyLines(bytesOf(frame), maxLines));
+  }
+  return lines;
+}
+
+function outcomeLines(frame: FrameRow, answered: readonly FrameRow[]): string[] {
+  const meta = metaOf<'outcome'>(frame);
+  const status = meta.status === 0 ? '' : ` ${meta.status}`;
+  const reason = meta.reasonCode === '' ? '' : ` ${meta.reasonCode}`;
+  const took = `${(meta.durationMicros / 1000).toFixed(1)} ms`;
+  const lines = [`${clock(frame.at)}  ${meta.outcome}${status}${reason} after ${took}: ${outcomes[meta.outcome]}`];
+  if (meta.body === null) return lines;
+  const recorded = answered.reduce((sum, { size }) => sum + size, 0);
+  const part = meta.body.recorded !== 'digest' && recorded < meta.body.bytes ? `, the first ${recorded} recorded` : '';
+  lines.push(`${column}answer: ${bodyNote(meta.body)}${part}, sha256 ${meta.sha256}`);
+  return lines;
+}
+
+function bodyNote(body: BodyNote): string {
+  const size = `${body.bytes} bytes of ${body.contentType || 'no type'}`;
+  return body.recorded === 'digest' ? `${size}, not recorded: it cannot be masked` : `${size}, ${body.recorded}`;
+}
+
+/** JSON is laid out, everything else shown as it is. */
+function bodyLines(body: Buffer, maxLines: number): string[] {
+  if (body.length === 0) return [];
+  // A watch is no one JSON, nor is a body that was recorded in part.
+  const text = layOutJson(body.toString()) ?? body.toString();
+  const lines = text.trimEnd().split('\n');
+  const shown = lines.slice(0, maxLines).map((line) => `    ${line}`);
+  if (lines.length > maxLines) shown.push(`    … ${lines.length - maxLines} more lines; --full shows them`);
+  return shown;
+}
+
+/** Throws an `Error` where the record holds something else. */
+function metaOf<K extends 'call' | 'response' | 'outcome'>(frame: FrameRow): FrameMeta[K] {
+  try {
+    return JSON.parse(frame.meta) as FrameMeta[K];
+  } catch {
+    throw new Error(`frame ${frame.seq} of ledger ${frame.ledger} cannot be read: its meta is not JSON`);
+  }
+}
+
+function bytesOf(frame: FrameRow): Buffer {
+  return Buffer.from(frame.bytesBase64, 'base64');
+}
+
+function place({ namespace, name }: CallRow): string {
+  if (name === '') return namespace === '' ? '' : `in ${namespace}`;
+  return namespace === '' ? name : `${namespace}/${name}`;
+}
+
+function clock(at: string): string {
+  return at.slice(11, 23);
+}
+
+function second(at = ''): string {
+  return at.replace('T', ' ').slice(0, 19);
+}
+
+/** `0.250s`, `2m03s`, `1h00m07s`. */
+function length(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(3)}s`;
+  const [hours, minutes, seconds] = [
+    Math.floor(ms / 3_600_000),
+    Math.floor(ms / 60_000) % 60,
+    Math.floor(ms / 1_000) % 60,
+  ];
+  const two = (number: number): string => String(number).padStart(2, '0');
+  return hours === 0 ? `${minutes}m${two(seconds)}s` : `${hours}h${two(minutes)}m${two(seconds)}s`;
+}
