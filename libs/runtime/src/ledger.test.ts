@@ -12,6 +12,8 @@ import {
   type LedgerLease,
   leases,
   noHash,
+  partitionOf,
+  partitions,
   sealHolds,
 } from '@sluice/model';
 import { newRoot, newSealer, TestBroker, until } from '@sluice/testing';
@@ -48,6 +50,7 @@ async function collect(enough: (frames: readonly StoredFrame[]) => boolean): Pro
   const consuming = await consumeFrames(broker, log, async (frames) => {
     taken.push(...frames);
   });
+  for (let partition = 0; partition < partitions; partition++) await consuming.take(partition);
   await until('the frames', () => enough(taken));
   await consuming.drain();
   return taken;
@@ -216,6 +219,7 @@ test('a batch that fails comes again, and is acknowledged only when it is done',
     if (failures++ < 2) throw new Error('the store is away');
     seen.push(...frames.map(({ message }) => decodeFrame(message).seq));
   });
+  await consuming.take(partitionOf(ledger.name));
   await until('all frames', () => new Set(seen).size === 11);
   assert.equal(failures, 3);
   await consuming.drain();

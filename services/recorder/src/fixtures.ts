@@ -56,6 +56,8 @@ export interface Placed<K extends FrameKind> {
   readonly session?: string;
   readonly kind: Exclude<K, 'unknown'>;
   readonly meta: FrameMeta[K];
+  /** Default: of a first frame, so that it is chained to nothing. */
+  readonly prev?: Uint8Array;
   /** Default: `everyByte`. */
   readonly bytes?: Uint8Array;
 }
@@ -71,7 +73,7 @@ export function stored<K extends FrameKind>(placed: Placed<K>): StoredFrame {
     atMicros: epochMicros + placed.seq * 1_000_000,
     offset: 0,
     meta: JSON.stringify(placed.meta),
-    prev: noHash,
+    prev: placed.prev ?? noHash,
   });
   const stream = placed.kind === 'response' ? 'bytes' : 'calls';
   return { stream, streamSeq: ++streamSeq, storedAtMicros: epochMicros + 123, message };

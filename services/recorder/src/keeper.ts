@@ -64,8 +64,8 @@ class LedgerKeeper implements Keeper {
   async open(): Promise<void> {
     const { store, broker, headsMs } = this.#options;
     const closed = await store.closedLedgers();
-    for (const { ledger, seq } of store.ledgers().heads()) {
-      if (closed.get(ledger) !== seq || store.ledgers().missing(ledger).length > 0) this.#watch(ledger);
+    for (const { ledger, seq } of store.ledgersKnown().heads()) {
+      if (closed.get(ledger) !== seq || store.ledgersKnown().missing(ledger).length > 0) this.#watch(ledger);
     }
     broker.listen(leases.ledger('*', '*'), (payload, subject) => this.#heard(subject, payload));
     this.#every(ledgerRenewMs, () => this.#look());
@@ -124,7 +124,7 @@ class LedgerKeeper implements Keeper {
     for (const [ledger, watched] of this.#watched) {
       if (this.#isStopped) return;
       const { said } = watched;
-      if (said.state === 'closed' && store.ledgers().head(ledger).seq >= said.seq) {
+      if (said.state === 'closed' && store.ledgersKnown().head(ledger).seq >= said.seq) {
         await this.#close(ledger, said.cause);
       } else if (performance.now() - watched.heardMs > graceMs) {
         await this.#end(ledger, watched);
@@ -155,8 +155,8 @@ class LedgerKeeper implements Keeper {
 
   async #close(ledger: string, cause: FrameMeta['ledger-closed']['cause']): Promise<void> {
     const { store, log } = this.#options;
-    const head = store.ledgers().head(ledger);
-    const missing = store.ledgers().missing(ledger);
+    const head = store.ledgersKnown().head(ledger);
+    const missing = store.ledgersKnown().missing(ledger);
     const presumed = cause === 'rolled' ? 0 : await this.#presume(ledger);
     await this.#write('ledger-closed', { head, cause, missing, presumed });
     this.#watched.delete(ledger);
@@ -197,7 +197,7 @@ class LedgerKeeper implements Keeper {
   async #list(): Promise<void> {
     const { store, ledger } = this.#options;
     const moved = store
-      .ledgers()
+      .ledgersKnown()
       .heads()
       .filter(({ ledger: name, seq }) => name !== ledger.name && seq > 0 && this.#listed.get(name) !== seq);
     for (let at = 0; at < moved.length; at += headsPerFrame) {

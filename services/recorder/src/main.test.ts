@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { createLogger, ensureStreams, openBroker, openLedger } from '@sluice/runtime';
+import { createLogger, ensureKeys, ensureStreams, openBroker, openLedger } from '@sluice/runtime';
 import { newSealer, TestBroker, until } from '@sluice/testing';
 import { openStore } from './store.ts';
 
@@ -26,7 +26,13 @@ test('a recorder that is killed again and again loses no frame and stores none t
   const server = await TestBroker.start();
   const broker = await openBroker(server.env, 'test', log);
   await ensureStreams(broker);
-  const env = { ...server.env, SLUICE_DATABASE_DIR: dir };
+  const env = {
+    ...server.env,
+    SLUICE_DATABASE_DIR: dir,
+    SLUICE_KEYS_DIR: join(dir, 'keys'),
+    SLUICE_SEALS_DIR: join(dir, 'seals'),
+  };
+  ensureKeys(env.SLUICE_KEYS_DIR);
   const ledger = await openLedger({ broker, sealer: newSealer('writer'), log, onLost: assert.fail });
   const total = 2_000;
   const writing = (async () => {
@@ -72,7 +78,7 @@ test('a recorder that is killed again and again loses no frame and stores none t
   await store.close();
   assert.deepEqual(
     seqs.sort((a, b) => a - b),
-    Array.from({ length: total }, (_, i) => i + 1),
+    Array.from({ length: total }, (_, i) => i + 2),
   );
   await broker.drain();
   await server.close();

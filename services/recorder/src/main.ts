@@ -1,20 +1,76 @@
-// The recorder: takes frames off the broker into the record, each exactly once, and answers questions about it.
-import { maxPayloadBytes, queueGroups, type RecordsAnswer, type RecordsQuestion, subjects } from '@sluice/model';
-import { consumeFrames, ensureStreams, openBroker, runService } from '@sluice/runtime';
+// The recorder: takes frames off the broker into the record, each exactly once, keeps watch over the ledgers of all
+// writers, and answers questions about the record.
+import {
+  ledgerGraceMs,
+  maxPayloadBytes,
+  queueGroups,
+  type RecordsAnswer,
+  type RecordsQuestion,
+  subjects,
+} from '@sluice/model';
+import {
+  consumeFrames,
+  ensureStreams,
+  integer,
+  ledgerSettings,
+  openBroker,
+  openLeaseStore,
+  openLedger,
+  required,
+  runService,
+} from '@sluice/runtime';
 import { databaseOf } from './config.ts';
+import { type Keeper, openKeeper } from './keeper.ts';
+import { holdPartitions, type Partitions } from './partitions.ts';
 import { answerQuestion } from './questions.ts';
+import { SecondHome } from './second-home.ts';
 import { openStore } from './store.ts';
 
-runService('recorder', process.env, async ({ env, log }) => {
-  const store = await openStore(databaseOf(env));
-  const [frames, questions] = await Promise.all([
+/** The list of all heads is written this often, unless `SLUICE_LEDGER_HEADS_MS` says otherwise. */
+const headsMs = 60_000;
+/** Its own last frames are waited for this long before the recorder stops. */
+const lastFramesMs = 3_000;
+
+runService('recorder', process.env, async ({ env, log, fail }) => {
+  const database = databaseOf(env);
+  const store = await openStore(database);
+  const secondHome = new SecondHome(required(env, 'SLUICE_SEALS_DIR'), (ledger) => store.sealKey(ledger), log);
+  const [frames, own, control, questions] = await Promise.all([
     openBroker(env, 'recorder frames', log),
+    openBroker(env, 'recorder ledger', log),
+    openBroker(env, 'recorder control', log),
     openBroker(env, 'recorder questions', log),
   ]);
   await ensureStreams(frames);
-  const consuming = await consumeFrames(frames, log, async (batch) => {
-    const quarantined = await store.insert(batch);
-    if (quarantined > 0) log.error({ quarantined }, 'messages that are no frames went to quarantine');
+  let partitions: Partitions | undefined;
+  let keeper: Keeper | undefined;
+  const intake = await consumeFrames(frames, log, async (batch) => {
+    partitions?.assertHeld();
+    const { fresh, repeated, quarantined } = await store.insert(batch);
+    // Before the acks: a seal that did not reach its second home comes again with its batch.
+    await secondHome.keep([...fresh, ...repeated]);
+    if (quarantined > 0) log.error({ quarantined }, 'messages that have no place in the record went to quarantine');
+    keeper?.recorded(new Set(fresh.map(({ ledger }) => ledger)));
+  });
+  const ledger = await openLedger({ broker: own, ...ledgerSettings(env, 'recorder'), log, onLost: fail });
+  const leaseStore = await openLeaseStore(control);
+  partitions = await holdPartitions({
+    store: leaseStore,
+    instance: ledger.instance,
+    fence: database.kind === 'embedded' ? 'database' : 'wait',
+    log,
+    onTaken: (partition) => intake.take(partition),
+    onLost: fail,
+  });
+  keeper = await openKeeper({
+    store,
+    intake,
+    leaseStore,
+    ledger,
+    broker: control,
+    log,
+    graceMs: integer(env, 'SLUICE_LEDGER_GRACE_MS', ledgerGraceMs),
+    headsMs: integer(env, 'SLUICE_LEDGER_HEADS_MS', headsMs),
   });
   questions.respond(subjects.records, queueGroups.recorder, async (payload) => {
     const question = JSON.parse(Buffer.from(payload).toString()) as RecordsQuestion;
@@ -24,8 +80,12 @@ runService('recorder', process.env, async ({ env, log }) => {
   });
   return {
     async drain() {
-      await consuming.drain();
-      await Promise.all([frames.drain(), questions.drain()]);
+      await keeper.stop();
+      await ledger.drain(lastFramesMs);
+      await keeper.ownIsRecorded(lastFramesMs);
+      await intake.drain();
+      await partitions.release();
+      await Promise.all([frames, own, control, questions].map((broker) => broker.drain()));
       await store.close();
     },
   };

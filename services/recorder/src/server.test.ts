@@ -22,7 +22,9 @@ async function serve(database: ClickHouseClient): Promise<Server> {
       const statement = [asked.get('query') ?? '', await text(request)].join('\n').trim();
       if (statement.startsWith('SELECT')) {
         const query = statement.replace(/\s*FORMAT JSONEachRow$/, '');
-        response.end(await (await database.query({ query, format: 'JSONEachRow' })).text());
+        const params = [...asked].filter(([name]) => name.startsWith('param_'));
+        const query_params = Object.fromEntries(params.map(([name, value]) => [name.slice('param_'.length), value]));
+        response.end(await (await database.query({ query, query_params, format: 'JSONEachRow' })).text());
         return;
       }
       await database.command({ query: statement });

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { decodeFrame, noCall, noSession } from '@sluice/model';
+import { decodeFrame, noCall, noHash, noSession } from '@sluice/model';
+import type { StoredFrame } from '@sluice/runtime';
 import { asked, callId, ended, everyByte, sessionId, stored } from './fixtures.ts';
+import type { Link } from './ledgers.ts';
 import { openStore, type Store } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
@@ -31,6 +33,24 @@ const outcome = (ledger: string, seq: number, n: number) =>
   });
 const response = (ledger: string, seq: number, n: number) =>
   stored({ ledger, seq, call: callId(n), kind: 'response', meta: { status: 200, contentType: 't' } });
+/** A ledger as a writer makes it: each frame names the one before. */
+function chain(ledger: string, length: number): { readonly link: Link; readonly frame: StoredFrame }[] {
+  const frames: { readonly link: Link; readonly frame: StoredFrame }[] = [];
+  for (let seq = 1; seq <= length; seq++) {
+    const before = frames.at(-1)?.frame.message;
+    const prev = before === undefined ? noHash : decodeFrame(before).hash;
+    const frame = stored({
+      ledger,
+      seq,
+      prev,
+      call: callId(41),
+      kind: 'response',
+      meta: { status: 200, contentType: 't' },
+    });
+    frames.push({ frame, link: { ledger, seq, prev: Buffer.from(prev).toString('hex'), hash: hashOf(frame) } });
+  }
+  return frames;
+}
 const hashOf = (frame: { readonly message: Uint8Array }): string =>
   Buffer.from(decodeFrame(frame.message).hash).toString('hex');
 const framesOf = async (n: number) => (await store.frames({ call: callId(n), after: null })).rows;
@@ -51,7 +71,13 @@ test('what is no frame, or whose hash does not hold, goes to quarantine and bloc
   const forged = { ...good, message: Buffer.from(good.message) };
   forged.message[forged.message.length - 1] = 0;
   const placeless = call('l3', 0, 21);
-  assert.equal(await store.insert([{ ...good, message: Buffer.from('poison') }, forged, placeless, good]), 3);
+  const { fresh, quarantined } = await store.insert([
+    { ...good, message: Buffer.from('poison') },
+    forged,
+    placeless,
+    good,
+  ]);
+  assert.deepEqual([fresh.length, quarantined], [1, 3]);
   assert.equal((await framesOf(21)).length, 1);
 });
 
@@ -68,30 +94,42 @@ test('after a restart the store knows what it has, gaps too', async () => {
   );
 });
 
-test('a head is the last frame that is connected with the first, and what is behind a gap is named', async () => {
-  const whole = [1, 2, 3].map((seq) => response('heads-whole', seq, 41));
-  const gappy = [1, 2, 5, 7].map((seq) => response('heads-gappy', seq, 41));
-  const headless = [2, 3].map((seq) => response('heads-none', seq, 41));
-  await store.insert([...whole, ...gappy, ...headless]);
-  const heads = (await store.heads()).filter(({ ledger }) => ledger.startsWith('heads-'));
-  assert.deepEqual(heads, [
-    { ledger: 'heads-gappy', seq: 2, hash: hashOf(gappy[1] ?? assert.fail()), above: [5, 7] },
-    { ledger: 'heads-none', seq: 0, hash: '', above: [2, 3] },
-    { ledger: 'heads-whole', seq: 3, hash: hashOf(whole[2] ?? assert.fail()), above: [] },
-  ]);
+test('after a restart a ledger is known up to its head, and what is behind a gap with it', async () => {
+  const whole = chain('whole', 3);
+  const gappy = chain('gappy', 7).filter(({ link }) => [1, 2, 5, 7].includes(link.seq));
+  const headless = chain('headless', 3).slice(1);
+  await store.insert([...whole, ...gappy, ...headless].map(({ frame }) => frame));
+  for (const reopened of [false, true]) {
+    if (reopened) {
+      await store.close();
+      store = await openStore({ kind: 'embedded', dir });
+    }
+    const known = store.ledgersKnown();
+    assert.deepEqual(known.head('whole'), { ledger: 'whole', seq: 3, hash: whole[2]?.link.hash });
+    assert.deepEqual(known.head('gappy'), { ledger: 'gappy', seq: 2, hash: gappy[1]?.link.hash });
+    assert.deepEqual(known.missing('gappy'), [
+      [3, 4],
+      [6, 6],
+    ]);
+    assert.equal(known.head('headless').seq, 0);
+    assert.ok(store.hasUpTo('whole', 3) && !store.hasUpTo('gappy', 3));
+  }
 });
 
-test('hashes are given of those positions that are there, and of that ledger alone', async () => {
-  const frames = [1, 2, 3].map((seq) => response('hashes', seq, 51));
-  await store.insert([...frames, response('hashes-other', 4, 51)]);
-  const [first, , third] = frames.map(hashOf);
-  assert.deepEqual(
-    await store.hashesOf('hashes', [1, 3, 4]),
-    new Map([
-      [1, first],
-      [3, third],
-    ]),
-  );
+test('the same frame again is nothing new; another one at its place goes to quarantine, also below the head', async () => {
+  const [first, second] = chain('twice', 2);
+  assert.ok(first !== undefined && second !== undefined);
+  await store.insert([first.frame, second.frame]);
+  const forged = stored({ ledger: 'twice', seq: 1, call: callId(1), kind: 'outcome', meta: ended('completed', 200) });
+  const { fresh, repeated, quarantined } = await store.insert([forged, first.frame]);
+  assert.deepEqual([fresh.length, repeated.length, quarantined], [0, 1, 1]);
+});
+
+test('a frame that comes twice in one batch, and is connected there, is a repeat and no conflict', async () => {
+  const [first, second] = chain('at once', 2);
+  assert.ok(first !== undefined && second !== undefined);
+  const { fresh, repeated, quarantined } = await store.insert([first, second, first, second].map(({ frame }) => frame));
+  assert.deepEqual([fresh.length, repeated.length, quarantined], [2, 2, 0]);
 });
 
 test('calls are open until their outcome is there, in whatever ledger', async () => {
@@ -116,11 +154,11 @@ test('closed are the ledgers that a recorder has written of', async () => {
     missing: [],
     presumed: 0,
   } as const;
-  assert.deepEqual(await store.closedLedgers(), new Set());
+  assert.deepEqual(await store.closedLedgers(), new Map());
   const place = { ledger: 'recorder-2-1', call: noCall, session: noSession, bytes: Buffer.alloc(0) };
   await store.insert([
     stored({ ...place, seq: 1, kind: 'ledger-closed', meta: closed }),
     stored({ ...place, seq: 2, kind: 'closed', meta: { cause: 'drained' } }),
   ]);
-  assert.deepEqual(await store.closedLedgers(), new Set(['dead']));
+  assert.deepEqual(await store.closedLedgers(), new Map([['dead', 4]]));
 });

@@ -1,20 +1,26 @@
 import type { ClickHouseClient } from '@clickhouse/client';
-import { decodeFrame, FrameError, frameHashHolds, frameHeader } from '@sluice/model';
+import {
+  decodeFrame,
+  type Frame,
+  FrameError,
+  type FrameMeta,
+  frameHashHolds,
+  frameHeader,
+  type SealKey,
+} from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
 import { connect, type Database, insert, Pool, select } from './database.ts';
+import { Ledgers, type Link } from './ledgers.ts';
 import { openRecords, type Records } from './records.ts';
 import { migrate } from './schema.ts';
-import { SeenFrames } from './seen.ts';
 
-/** How far a ledger is in the record. */
-export interface LedgerHead {
-  readonly ledger: string;
-  /** All positions from 1 to this one are there; 0 where the first is not. */
-  readonly seq: number;
-  /** Hash of the frame there, 64 hex digits; empty where `seq` is 0. */
-  readonly hash: string;
-  /** Positions behind a gap, in their order. */
-  readonly above: readonly number[];
+/** What became of a batch. */
+export interface Inserted {
+  /** The frames that were new, */
+  readonly fresh: readonly Frame[];
+  /** and those that were there already. */
+  readonly repeated: readonly Frame[];
+  readonly quarantined: number;
 }
 
 /** A call without an outcome. */
@@ -26,18 +32,20 @@ export interface OpenCall {
 /** The record at rest. Questions (`Records`) have connections of their own and hold up no insert. */
 export interface Store extends Records {
   /**
-   * Inserts what is not there yet, synced to disk when it returns; one call at a time. What is not a frame, or whose
-   * hash does not hold, goes to `quarantine`; the count of those comes back.
+   * Inserts what is not there yet, synced to disk when it returns; one call at a time. What is not a frame, whose hash
+   * does not hold, or at whose place stands another frame, goes to `quarantine`.
    */
-  insert(frames: readonly StoredFrame[]): Promise<number>;
-  /** Hashes of frames, hex, of those positions that are there. */
-  hashesOf(ledger: string, seqs: readonly number[]): Promise<Map<number, string>>;
-  /** Of all ledgers. */
-  heads(): Promise<LedgerHead[]>;
+  insert(frames: readonly StoredFrame[]): Promise<Inserted>;
+  /** What is in the record by ledger, or is being inserted. */
+  ledgersKnown(): Ledgers;
+  /** Whether a ledger is in the record, connected up to a position. */
+  hasUpTo(ledger: string, seq: number): boolean;
+  /** Whose seals a ledger bears, as its first frame says; `null` when that is not there. */
+  sealKey(ledger: string): Promise<SealKey | null>;
   /** Calls that a process has begun (`instance`: its ledgers' names begin with it) and nobody has ended. */
   openCalls(instance: string): Promise<OpenCall[]>;
-  /** Ledgers of which a recorder has said what became of them. */
-  closedLedgers(): Promise<Set<string>>;
+  /** Ledgers of which a recorder has said what became of them, with the position each was closed at. */
+  closedLedgers(): Promise<Map<string, number>>;
   close(): Promise<void>;
 }
 
@@ -55,34 +63,36 @@ export async function openStore(database: Database): Promise<Store> {
     throw error;
   }
   const pool = new Pool(database, questionsAtOnce);
-  let seen: SeenFrames | null = null;
+  let ledgers = await restoreLedgers(ingest);
+  // An insert is on its way, or failed: then it may have taken place all the same, and only the table knows.
+  let isInDoubt = false;
 
   return {
     ...openRecords(pool),
 
     async insert(frames) {
-      // A failed insert may have taken place all the same, its answer lost: only the table knows.
-      const known = seen ?? (await restoreSeen(ingest));
-      seen = null;
-      const rows: object[] = [];
-      const poison: object[] = [];
-      for (const stored of frames) {
-        const row = rowOf(stored);
-        if (row.kind === 'poison') poison.push(row.row);
-        else if (known.add(row.ledger, row.seq)) rows.push(row.row);
-      }
+      if (isInDoubt) ledgers = await restoreLedgers(ingest);
+      isInDoubt = true;
+      const { rows, poison, ...inserted } = await sort(ingest, ledgers, frames);
       if (poison.length > 0) await insert(ingest, 'quarantine', poison);
       if (rows.length > 0) await insert(ingest, 'record', rows);
-      seen = known;
-      return poison.length;
+      isInDoubt = false;
+      return { ...inserted, quarantined: poison.length };
     },
 
-    hashesOf(ledger, seqs) {
-      return hashesOf(ingest, ledger, seqs);
+    ledgersKnown: () => ledgers,
+
+    hasUpTo(ledger, seq) {
+      return !isInDoubt && ledgers.head(ledger).seq >= seq;
     },
 
-    heads() {
-      return headsOf(ingest);
+    async sealKey(ledger) {
+      const [opened] = await select<{ meta: string }>(
+        ingest,
+        `SELECT meta FROM record WHERE ledger = {ledger:String} AND seq = 1 AND kind = 'opened'`,
+        { ledger },
+      );
+      return opened === undefined ? null : (JSON.parse(opened.meta) as FrameMeta['opened']).key;
     },
 
     openCalls(instance) {
@@ -102,11 +112,12 @@ export async function openStore(database: Database): Promise<Store> {
     },
 
     async closedLedgers() {
-      const rows = await select<{ ledger: string }>(
+      const rows = await select<{ ledger: string; seq: number }>(
         ingest,
-        "SELECT DISTINCT JSONExtractString(meta, 'head', 'ledger') AS ledger FROM record WHERE kind = 'ledger-closed'",
+        `SELECT JSONExtractString(meta, 'head', 'ledger') AS ledger, max(JSONExtractUInt(meta, 'head', 'seq')) AS seq
+         FROM record WHERE kind = 'ledger-closed' GROUP BY ledger`,
       );
-      return new Set(rows.map(({ ledger }) => ledger));
+      return new Map(rows.map(({ ledger, seq }) => [ledger, seq]));
     },
 
     async close() {
@@ -128,10 +139,12 @@ async function hashesOf(
   return new Map(rows.map(({ seq, hash }) => [seq, hash]));
 }
 
-async function headsOf(client: ClickHouseClient): Promise<LedgerHead[]> {
-  const ledgers = await select<{ ledger: string; last: number; count: number }>(
+/** Ledgers without a gap are known by their last frame alone; of others, every frame counts. */
+async function restoreLedgers(client: ClickHouseClient): Promise<Ledgers> {
+  const ledgers = new Ledgers();
+  const found = await select<{ ledger: string; last: number; count: number }>(
     client,
-    'SELECT ledger, max(seq) AS last, groupBitmap(seq) AS count FROM record GROUP BY ledger ORDER BY ledger',
+    'SELECT ledger, max(seq) AS last, groupBitmap(seq) AS count FROM record GROUP BY ledger',
   );
   const ends = await select<{ ledger: string; hash: string }>(
     client,
@@ -139,46 +152,78 @@ async function headsOf(client: ClickHouseClient): Promise<LedgerHead[]> {
      WHERE (ledger, seq) IN (SELECT ledger, max(seq) FROM record GROUP BY ledger)`,
   );
   const hashes = new Map(ends.map(({ ledger, hash }) => [ledger, hash]));
-  const heads: LedgerHead[] = [];
-  for (const { ledger, last, count } of ledgers) {
-    const isWhole = last === count;
-    heads.push(
-      isWhole ? { ledger, seq: last, hash: hashes.get(ledger) ?? '', above: [] } : await gappyHead(client, ledger),
+  for (const { ledger, last, count } of found) {
+    if (last === count) {
+      ledgers.restore({ ledger, seq: last, hash: hashes.get(ledger) ?? '' });
+      continue;
+    }
+    const links = await select<Link>(
+      client,
+      `SELECT ledger, seq, lower(hex(substring(header, length(header) - 63, 32))) AS prev,
+              ${frameHash} AS hash
+       FROM record WHERE ledger = {ledger:String} ORDER BY seq`,
+      { ledger },
     );
+    for (const link of links) ledgers.place(link);
   }
-  return heads;
+  return ledgers;
 }
 
-async function gappyHead(client: ClickHouseClient, ledger: string): Promise<LedgerHead> {
-  const [row] = await select<{ connected: number; above: number[] }>(
-    client,
-    `SELECT maxIf(seq, seq = place) AS connected, arraySort(groupArrayIf(seq, seq != place)) AS above
-     FROM (
-       SELECT seq, row_number() OVER (ORDER BY seq) AS place
-       FROM (SELECT DISTINCT seq FROM record WHERE ledger = {ledger:String})
-     )`,
-    { ledger },
-  );
-  const { connected: seq = 0, above = [] } = row ?? {};
-  return { ledger, seq, hash: (await hashesOf(client, ledger, [seq])).get(seq) ?? '', above };
+/** Where the frames of a batch belong. */
+async function sort(
+  client: ClickHouseClient,
+  known: Ledgers,
+  frames: readonly StoredFrame[],
+): Promise<Omit<Inserted, 'quarantined'> & { readonly rows: object[]; readonly poison: object[] }> {
+  const rows: object[] = [];
+  const poison: object[] = [];
+  const fresh: Frame[] = [];
+  const repeated: Frame[] = [];
+  const below: { readonly stored: StoredFrame; readonly frame: Frame; readonly link: Link }[] = [];
+  for (const stored of frames) {
+    const row = rowOf(stored);
+    if (row.kind === 'poison') {
+      poison.push(row.row);
+      continue;
+    }
+    const link = linkOf(row.frame);
+    const place = known.place(link);
+    if (place === 'new') {
+      rows.push(row.row);
+      fresh.push(row.frame);
+    } else if (place === 'conflict') poison.push(poisonRow(stored, conflict));
+    else if (place === 'repeat') repeated.push(row.frame);
+    else below.push({ stored, frame: row.frame, link });
+  }
+  // A frame that comes again after its ack got lost, or one that pretends to. The first may be in this very batch.
+  for (const [ledger, links] of Map.groupBy(below, ({ link }) => link.ledger)) {
+    const there = await hashesOf(
+      client,
+      ledger,
+      links.map(({ link }) => link.seq),
+    );
+    for (const frame of fresh) if (frame.ledger === ledger) there.set(frame.seq, hex(frame.hash));
+    for (const { stored, frame, link } of links) {
+      if (there.get(link.seq) === link.hash) repeated.push(frame);
+      else poison.push(poisonRow(stored, conflict));
+    }
+  }
+  return { rows, poison, fresh, repeated };
 }
 
-async function restoreSeen(client: ClickHouseClient): Promise<SeenFrames> {
-  const seen = new SeenFrames();
-  for (const { ledger, seq, above } of await headsOf(client)) {
-    seen.restore(ledger, seq);
-    for (const position of above) seen.add(ledger, position);
-  }
-  return seen;
+const conflict = 'conflict: another frame stands at its place';
+
+function linkOf({ ledger, seq, prev, hash }: Frame): Link {
+  return { ledger, seq, prev: hex(prev), hash: hex(hash) };
 }
 
 type Row =
-  | { readonly kind: 'frame'; readonly ledger: string; readonly seq: number; readonly row: object }
+  | { readonly kind: 'frame'; readonly frame: Frame; readonly row: object }
   | { readonly kind: 'poison'; readonly row: object };
 
-function rowOf({ message, stream, streamSeq, storedAtMicros }: StoredFrame): Row {
-  const place = { stream, stream_seq: streamSeq, stored_at: time(storedAtMicros) };
-  const poison = (reason: string): Row => ({ kind: 'poison', row: { ...place, reason, b64: base64(message) } });
+function rowOf(stored: StoredFrame): Row {
+  const { message } = stored;
+  const poison = (reason: string): Row => ({ kind: 'poison', row: poisonRow(stored, reason) });
   try {
     const frame = decodeFrame(message);
     if (!frameHashHolds(message)) return poison('the hash does not hold');
@@ -186,16 +231,28 @@ function rowOf({ message, stream, streamSeq, storedAtMicros }: StoredFrame): Row
     const { ledger, seq, call, session, kind, offset, meta, bytes } = frame;
     const fields = { ledger, seq, call, session, kind, at: time(frame.atMicros), offset, meta };
     const encoded = { header64: base64(frameHeader(message)), b64: base64(bytes) };
-    return { kind: 'frame', ledger, seq, row: { ...fields, ...place, ...encoded } };
+    return { kind: 'frame', frame, row: { ...fields, ...placeOf(stored), ...encoded } };
   } catch (error) {
     if (error instanceof FrameError) return poison(error.message);
     throw error;
   }
 }
 
+function poisonRow(stored: StoredFrame, reason: string): object {
+  return { ...placeOf(stored), reason, b64: base64(stored.message) };
+}
+
+function placeOf({ stream, streamSeq, storedAtMicros }: StoredFrame): object {
+  return { stream, stream_seq: streamSeq, stored_at: time(storedAtMicros) };
+}
+
 /** As ClickHouse's `DateTime64(6, 'UTC')` reads it. */
 function time(micros: number): string {
   return (micros / 1_000_000).toFixed(6);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
 function base64(bytes: Uint8Array): string {
