@@ -10,6 +10,7 @@ import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, Polic
 import { openRecords, type Records } from './records.ts';
 import { type ReplayOptions, replay } from './replay.ts';
 import { listSessions, type SessionsOptions } from './sessions.ts';
+import { type TailOptions, tail } from './tail.ts';
 import { up } from './up/up.ts';
 
 const repository = resolve(import.meta.dirname, '../..');
@@ -131,6 +132,18 @@ program
     '\nExamples:\n  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71\n  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full',
   )
   .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out)));
+
+program
+  .command('tail')
+  .description('show calls as they happen, at their decision and at their outcome; Ctrl-C ends it')
+  .option('--agent <name>', 'only calls of this agent')
+  .option('--json', 'one JSON object per line')
+  .addHelpText('after', '\nExample:\n  sluice tail --agent demo')
+  .action((options: TailOptions) => {
+    const stop = new AbortController();
+    process.once('SIGINT', () => stop.abort());
+    return tail(home, options, out, stop.signal);
+  });
 
 try {
   await program.parseAsync();

@@ -1,23 +1,18 @@
-import { request } from 'node:http';
-import { buffer } from 'node:stream/consumers';
+import { type IncomingMessage, request } from 'node:http';
+import { buffer, text } from 'node:stream/consumers';
 import type { HomePaths } from './home.ts';
 
 /** What a running Sluice can be asked, by the path on its control socket. */
 export type ControlPath = '/v1/records' | '/v1/policies' | '/v1/decide';
 
+/** Where `sluice tail` listens: `GET`, with `?agent=NAME` for one agent's calls; a `TailEvent` as JSON per line. */
+export const tailPath = '/v1/tail';
+
 /** Asks the Sluice that runs here. `null` when none does. Throws an `Error` whose message is one sentence. */
 export function askRunning(home: HomePaths, path: ControlPath, question: string | Buffer): Promise<Buffer | null> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath: home.controlSocket, path, method: 'POST' });
-    outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null);
-      else
-        reject(
-          new Error(
-            `the running Sluice cannot be asked (${error.code ?? error.message}); use the account it runs under`,
-          ),
-        );
-    });
+    outgoing.on('error', (error: NodeJS.ErrnoException) => (isNobody(error) ? resolve(null) : reject(unasked(error))));
     outgoing.on('response', (response) => {
       buffer(response).then((answer) => {
         if (response.statusCode === 200) resolve(answer);
@@ -26,4 +21,27 @@ export function askRunning(home: HomePaths, path: ControlPath, question: string 
     });
     outgoing.end(question);
   });
+}
+
+/** Listens to the Sluice that runs here. `null` when none does. Destroy what comes back to listen no more. */
+export function listenRunning(home: HomePaths, path: string): Promise<IncomingMessage | null> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath: home.controlSocket, path });
+    outgoing.on('error', (error: NodeJS.ErrnoException) => (isNobody(error) ? resolve(null) : reject(unasked(error))));
+    outgoing.on('response', (response) => {
+      if (response.statusCode === 200) resolve(response);
+      else text(response).then((answer) => reject(new Error(answer)), reject);
+    });
+    outgoing.end();
+  });
+}
+
+function isNobody(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'ENOENT' || error.code === 'ECONNREFUSED';
+}
+
+function unasked(error: NodeJS.ErrnoException): Error {
+  return new Error(
+    `the running Sluice cannot be asked (${error.code ?? error.message}); use the account it runs under`,
+  );
 }

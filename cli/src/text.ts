@@ -20,3 +20,9 @@ export function table(heads: readonly string[], rows: readonly (readonly string[
       .trimEnd();
   return `${all.map(line).join('\n')}\n`;
 }
+
+/** Which object a call is about: ` namespace/name`, ` name`, ` in namespace`, or nothing. */
+export function placeOf(namespace: string, name: string): string {
+  if (name === '') return namespace === '' ? '' : ` in ${namespace}`;
+  return namespace === '' ? ` ${name}` : ` ${namespace}/${name}`;
+}

@@ -1,6 +1,6 @@
 import { type BodyNote, type CallRow, type FrameMeta, type FrameRow, outcomes, resourceName } from '@sluice/model';
 import { layOutJson } from './json.ts';
-import { printable } from './text.ts';
+import { placeOf, printable } from './text.ts';
 
 const gapMs = 60_000;
 const column = ' '.repeat(16);
@@ -14,13 +14,13 @@ export function callTimeline(row: CallRow | null, frames: readonly FrameRow[], m
   // A call that goes on in its writer's next ledger has frames in two.
   const answered = frames.filter(({ kind }) => kind === 'response').sort((a, b) => a.offset - b.offset);
   const ends = frames.filter(({ kind }) => kind === 'outcome');
-  const end = ends.find((frame) => metaOf<'outcome'>(frame).outcome !== 'presumed-unknown') ?? ends[0];
+  const end = ends.find((frame) => (metaOf(frame) as FrameMeta['outcome']).outcome !== 'presumed-unknown') ?? ends[0];
   for (const frame of frames) {
     if (frame.kind === 'call') lines.push(...callLines(frame, maxLines));
   }
   const first = answered[0];
   if (first !== undefined) {
-    const meta = metaOf<'response'>(first);
+    const meta = metaOf(first) as FrameMeta['response'];
     lines.push('', `${clock(first.at)}  answered ${meta.status} ${meta.contentType}`);
     lines.push(...bodyLines(Buffer.concat(answered.map(bytesOf)), maxLines));
   }
@@ -43,7 +43,7 @@ export function sessionHead(session: string, calls: readonly CallRow[]): string 
 export function sessionEntry(call: CallRow, before: CallRow | null, first: CallRow): string {
   const at = Date.parse(call.at);
   const quietMs = before === null ? 0 : at - Date.parse(before.at);
-  const about = [call.verb, call.resource, place(call)].filter((word) => word !== '').join(' ');
+  const about = `${call.verb} ${call.resource}${placeOf(call.namespace, call.name)}`;
   const status = call.status === null || call.status === 0 ? '' : ` ${call.status}`;
   const missing = incompleteLine(call);
   const lines = [
@@ -67,7 +67,7 @@ function incompleteLine(row: CallRow | null): string | null {
 }
 
 function callLines(frame: FrameRow, maxLines: number): string[] {
-  const meta = metaOf<'call'>(frame);
+  const meta = metaOf(frame) as FrameMeta['call'];
   const { agent, attributes, decision, body } = meta;
   const about = attributes.kind === 'resource' ? `${attributes.verb} ${resourceName(attributes)}` : attributes.verb;
   const rule = decision.rule === '' ? 'no rule' : `rule "${decision.rule}" of policy "${decision.policy}"`;
@@ -87,7 +87,7 @@ function callLines(frame: FrameRow, maxLines: number): string[] {
 }
 
 function outcomeLines(frame: FrameRow, answered: readonly FrameRow[]): string[] {
-  const meta = metaOf<'outcome'>(frame);
+  const meta = metaOf(frame) as FrameMeta['outcome'];
   const status = meta.status === 0 ? '' : ` ${meta.status}`;
   const reason = meta.reasonCode === '' ? '' : ` ${meta.reasonCode}`;
   const took = `${(meta.durationMicros / 1000).toFixed(1)} ms`;
@@ -115,10 +115,10 @@ function bodyLines(body: Buffer, maxLines: number): string[] {
   return shown;
 }
 
-/** Throws an `Error` where the record holds something else. */
-function metaOf<K extends 'call' | 'response' | 'outcome'>(frame: FrameRow): FrameMeta[K] {
+/** Throws an `Error` for what is no JSON. */
+function metaOf(frame: FrameRow): unknown {
   try {
-    return JSON.parse(frame.meta) as FrameMeta[K];
+    return JSON.parse(frame.meta);
   } catch {
     throw new Error(`frame ${frame.seq} of ledger ${frame.ledger} cannot be read: its meta is not JSON`);
   }
@@ -126,11 +126,6 @@ function metaOf<K extends 'call' | 'response' | 'outcome'>(frame: FrameRow): Fra
 
 function bytesOf(frame: FrameRow): Buffer {
   return Buffer.from(frame.bytesBase64, 'base64');
-}
-
-function place({ namespace, name }: CallRow): string {
-  if (name === '') return namespace === '' ? '' : `in ${namespace}`;
-  return namespace === '' ? name : `${namespace}/${name}`;
 }
 
 function clock(at: string): string {

@@ -3,7 +3,8 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { maxPayloadBytes, subjects } from '@sluice/model';
 import { type Broker, BrokerError, ConfigError } from '@sluice/runtime';
-import type { ControlPath } from '../running.ts';
+import { type ControlPath, tailPath } from '../running.ts';
+import type { Tail } from './tail.ts';
 
 /** Longest path of a Unix socket on Linux, less one for the terminating zero. */
 const maxSocketPathBytes = 107;
@@ -19,7 +20,7 @@ const answerers: Readonly<Record<ControlPath, { readonly subject: string; readon
 };
 
 /** How the CLI reaches a running Sluice: HTTP on a Unix socket that only its owner may open. */
-export async function listenControl(path: string, broker: Broker): Promise<{ close(): Promise<void> }> {
+export async function listenControl(path: string, broker: Broker, tail: Tail): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > maxSocketPathBytes) {
     throw new ConfigError(
       `${path} is too long for a socket (${maxSocketPathBytes} bytes); set SLUICE_HOME to a shorter path`,
@@ -27,7 +28,10 @@ export async function listenControl(path: string, broker: Broker): Promise<{ clo
   }
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
-    relay(request, response, broker).catch((error: unknown) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://control');
+    const isTail = request.method === 'GET' && pathname === tailPath;
+    const answered = isTail ? tail.follow(response, searchParams.get('agent')) : relay(request, response, broker);
+    answered.catch((error: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' }).end((error as Error).message);
     });
   });
@@ -36,6 +40,7 @@ export async function listenControl(path: string, broker: Broker): Promise<{ clo
   chmodSync(path, 0o600);
   return {
     async close() {
+      await tail.close();
       server.close();
       server.closeAllConnections();
       rmSync(path, { force: true });

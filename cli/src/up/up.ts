@@ -25,6 +25,7 @@ import { askCompiler, faultLines, readPolicyFiles } from '../policy-files.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
+import { Tail } from './tail.ts';
 import { takeOver } from './take-over.ts';
 import { ensureCertificates, ensureDemoCertificates } from './tls.ts';
 
@@ -150,7 +151,7 @@ class Local {
     this.#connection = String(ingress.facts['connection']);
     this.#say('ingress', `https://127.0.0.1:${this.#port}`);
 
-    await this.#openControl(control);
+    await this.#openControl(control, new Tail(() => openBroker({ SLUICE_NATS_URL: natsUrl }, 'tail', this.#log)));
     this.#remember();
     await this.#renewDemoAgent();
     if (choice.kind === 'real') await this.#checkRights(choice.connection, tiers);
@@ -226,8 +227,8 @@ class Local {
     }
   }
 
-  async #openControl(broker: Broker): Promise<void> {
-    const control = await listenControl(this.#options.home.controlSocket, broker);
+  async #openControl(broker: Broker, tail: Tail): Promise<void> {
+    const control = await listenControl(this.#options.home.controlSocket, broker, tail);
     this.#closers.push(() => control.close());
   }
 

@@ -56,6 +56,7 @@ export interface Broker {
   ): Membership;
   /** Tells whoever listens, if anybody does. */
   tell(subject: string): void;
+  /** Hears what is told on a subject, and what is published there; what it is too slow for, it misses. */
   listen(subject: string, onTold: (payload: Uint8Array, subject: string) => void): void;
   /** Takes nothing new, waits for handlers in hand, closes. */
   drain(): Promise<void>;

@@ -1,0 +1,149 @@
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeFrame, type FrameMeta, resourceName, streams } from '@sluice/model';
+import type { Broker } from '@sluice/runtime';
+import type { TailCall, TailEvent } from '../tail.ts';
+
+/** A listener may be so far behind; what comes then is counted and dropped. */
+const behindBytes = 1 << 20;
+/** So many calls are remembered, to say at its outcome which one ended. */
+const knownCalls = 10_000;
+/** A listener that takes nothing holds up no stop for longer. */
+const farewellMs = 1_000;
+
+/**
+ * Calls as they happen, for whoever listens. It overhears the frames on their way to the record, on a connection of
+ * its own and only while there is a listener; nothing waits for it, so what it or a listener is too slow for is gone.
+ */
+export class Tail {
+  readonly #open: () => Promise<Broker>;
+  readonly #listeners = new Set<Listener>();
+  readonly #calls = new Map<string, TailCall>();
+  /** The last frame of each ledger: a writer publishes again what was not acknowledged. */
+  readonly #heard = new Map<string, number>();
+  #broker: Promise<Broker> | null = null;
+  #drained: Promise<void> = Promise.resolve();
+
+  constructor(open: () => Promise<Broker>) {
+    this.#open = open;
+  }
+
+  /** Tells calls, of one agent or (`null`) of all, until the listener goes. Throws where the broker is not there. */
+  async follow(response: ServerResponse, agent: string | null): Promise<void> {
+    const listener = new Listener(response, agent);
+    this.#listeners.add(listener);
+    response.on('close', () => this.#leave(listener));
+    response.setHeader('content-type', 'application/x-ndjson');
+    this.#broker ??= this.#listen();
+    await this.#broker;
+    response.flushHeaders();
+  }
+
+  /** Says farewell to all listeners, and closes the connection. */
+  async close(): Promise<void> {
+    const listeners = [...this.#listeners];
+    await Promise.all(listeners.map((listener) => listener.end()));
+    for (const listener of listeners) this.#leave(listener);
+    await this.#drained;
+  }
+
+  async #listen(): Promise<Broker> {
+    const broker = await this.#open();
+    broker.listen(`${streams.calls.prefix}.*`, (message) => {
+      const event = this.#read(message);
+      if (event === null) return;
+      for (const listener of this.#listeners) listener.tell(event);
+    });
+    return broker;
+  }
+
+  #leave(listener: Listener): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0 || this.#broker === null) return;
+    this.#drained = this.#broker.then((broker) => broker.drain()).catch(() => undefined);
+    this.#broker = null;
+    this.#calls.clear();
+    this.#heard.clear();
+  }
+
+  /** What a message tells; `null` where that is nothing, or nothing new, or no frame at all. */
+  #read(message: Uint8Array): Exclude<TailEvent, { kind: 'skipped' }> | null {
+    try {
+      const { kind, call, ledger, seq, atMicros, meta } = decodeFrame(message);
+      if (kind !== 'call' && kind !== 'outcome') return null;
+      if (seq <= (this.#heard.get(ledger) ?? 0)) return null;
+      this.#heard.set(ledger, seq);
+      const at = new Date(atMicros / 1000).toISOString();
+      if (kind === 'call') {
+        const known = aboutCall(JSON.parse(meta) as FrameMeta['call']);
+        this.#know(call, known.about);
+        return { kind: 'decision', call, at, ...known.about, ...known.decision };
+      }
+      const { outcome, status, reasonCode, durationMicros } = JSON.parse(meta) as FrameMeta['outcome'];
+      const about = this.#calls.get(call) ?? unknownCall;
+      return { kind: 'outcome', call, at, ...about, outcome, status, reasonCode, durationMs: durationMicros / 1000 };
+    } catch {
+      return null;
+    }
+  }
+
+  #know(call: string, about: TailCall): void {
+    this.#calls.set(call, about);
+    const [oldest] = this.#calls.keys();
+    if (this.#calls.size > knownCalls && oldest !== undefined) this.#calls.delete(oldest);
+  }
+}
+
+/** Of a call that was decided before anybody listened. */
+const unknownCall: TailCall = { agent: '', verb: '', resource: '', namespace: '', name: '' };
+
+function aboutCall({ agent, attributes, decision }: FrameMeta['call']) {
+  const isResource = attributes.kind === 'resource';
+  const about: TailCall = {
+    agent: agent.name,
+    verb: attributes.verb,
+    resource: isResource ? resourceName(attributes) : attributes.path,
+    namespace: isResource ? attributes.namespace : '',
+    name: isResource ? attributes.name : '',
+  };
+  return { about, decision: { effect: decision.effect, reasonCode: decision.reasonCode } };
+}
+
+/** One who listens, and what was dropped of what it should have heard. */
+class Listener {
+  readonly #response: ServerResponse;
+  readonly #agent: string | null;
+  #skipped = 0;
+
+  constructor(response: ServerResponse, agent: string | null) {
+    this.#response = response;
+    this.#agent = agent;
+    response.on('drain', () => this.#confess());
+  }
+
+  tell(event: Exclude<TailEvent, { kind: 'skipped' }>): void {
+    if (this.#agent !== null && event.agent !== this.#agent) return;
+    if (this.#response.writableLength > behindBytes) {
+      this.#skipped++;
+      return;
+    }
+    this.#confess();
+    this.#write(event);
+  }
+
+  async end(): Promise<void> {
+    this.#confess();
+    const ended = new Promise<void>((resolve) => this.#response.end(resolve));
+    await Promise.race([ended, sleep(farewellMs, undefined, { ref: false })]);
+  }
+
+  #confess(): void {
+    if (this.#skipped === 0) return;
+    this.#write({ kind: 'skipped', count: this.#skipped });
+    this.#skipped = 0;
+  }
+
+  #write(event: TailEvent): void {
+    this.#response.write(`${JSON.stringify(event)}\n`);
+  }
+}
