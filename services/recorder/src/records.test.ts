@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -444,4 +444,19 @@ test('views have the columns that they promise', async () => {
     endedAt: '2026-11-23 12:09:49.932000',
     calls: 1,
   });
+});
+
+test('docs/record.md names every column of every view, with its type', async () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/record.md'), 'utf8');
+  for (const view of ['calls', 'decisions', 'sessions', 'frames']) {
+    const section = page.split(/^### /m).find((text) => text.startsWith(`${view}\n`)) ?? assert.fail(view);
+    const documented = [...section.matchAll(/^\| `(\w+)` \| (\S+) \|/gm)].map(([, name, type]) => [name, type]);
+    const columns = await select<{ name: string; type: string }>(hand, `DESCRIBE ${view}`);
+    // That a text is stored by a dictionary, and that times are UTC, says nothing to a reader.
+    const plain = (type: string): string => type.replace(/^LowCardinality\((.*)\)$/, '$1').replace("(6, 'UTC')", '(6)');
+    assert.deepEqual(
+      documented,
+      columns.map(({ name, type }) => [name, plain(type)]),
+    );
+  }
 });

@@ -36,8 +36,8 @@ export interface Records {
 
 /** An answer must fit one message, and has so many bytes as JSON, or one position. */
 const pageBytes = 2_000_000;
-/** Rows whose sizes are looked at for one answer: even small ones fill it. */
-const plannedRows = 4_000;
+/** Rows whose sizes are looked at for one answer: about as many as fill it. */
+const plannedRows = 1_000;
 /** A part of a body; base64 makes four bytes of three. */
 const partBytes = 2_000_000;
 
@@ -74,41 +74,26 @@ export function openRecords(pool: Pool): Records {
   }
 
   return {
-    calls({ agent, session, call, effect, sinceMs, before, limit }) {
-      const conditions = [
-        "kind = 'call'",
-        ...(agent === undefined ? [] : [byAgent]),
-        ...(session === undefined ? [] : ['session = {session:String}']),
-        ...(call === undefined ? [] : ['call = {call:String}']),
-        ...(effect === undefined ? [] : ["JSONExtractString(meta, 'decision', 'effect') = {effect:String}"]),
-        ...(sinceMs === undefined ? [] : [since]),
-        ...(before === undefined ? [] : ['call < {before:String}']),
-      ];
+    calls(asked) {
       // Ids are UUIDv7: their order is the order of time. The newest are found first, by little reading, and shown then.
       return pool.select<CallRow>(
         `SELECT id, ${isoTime('at')} AS at, agent, task, session, connection, verb, resource, namespace, name, effect,
            reasonCode, status, outcome, incomplete
          FROM calls WHERE id IN (
-           SELECT DISTINCT call FROM record WHERE ${conditions.join(' AND ')} ORDER BY call DESC LIMIT {limit:UInt32}
-         ) ORDER BY id DESC`,
-        { agent, session, call, effect, sinceMs, before, limit },
+           SELECT DISTINCT call FROM record WHERE ${callsAsked(asked)} ORDER BY call DESC LIMIT {limit:UInt32}
+         ) ORDER BY id DESC LIMIT {limit:UInt32}`,
+        { ...asked },
       );
     },
 
-    sessions({ agent, sinceMs, limit }) {
-      const conditions = [
-        "kind = 'call'",
-        ...(agent === undefined ? [] : [byAgent]),
-        ...(sinceMs === undefined ? [] : [since]),
-      ];
+    sessions(asked) {
       return pool.select<SessionRow>(
-        `SELECT id, agent, task, ${isoTime('startedAt')} AS startedAt, ${isoTime('endedAt')} AS endedAt,
-           calls
+        `SELECT id, agent, task, ${isoTime('startedAt')} AS startedAt, ${isoTime('endedAt')} AS endedAt, calls
          FROM sessions WHERE id IN (
-           SELECT session FROM record WHERE ${conditions.join(' AND ')}
+           SELECT session FROM record WHERE ${callsAsked(asked)}
            GROUP BY session ORDER BY max(at) DESC LIMIT {limit:UInt32}
          ) ORDER BY startedAt DESC`,
-        { agent, sinceMs, limit },
+        { ...asked },
       );
     },
 
@@ -145,8 +130,22 @@ export function openRecords(pool: Pool): Records {
   };
 }
 
-const byAgent = "JSONExtractString(meta, 'agent', 'name') = {agent:String}";
-const since = 'at >= fromUnixTimestamp64Milli({sinceMs:Int64})';
+/** What of a call each filter compares. */
+const filters = {
+  agent: "JSONExtractString(meta, 'agent', 'name') = {agent:String}",
+  effect: "JSONExtractString(meta, 'decision', 'effect') = {effect:String}",
+  session: 'session = {session:String}',
+  call: 'call = {call:String}',
+  sinceMs: 'at >= fromUnixTimestamp64Milli({sinceMs:Int64})',
+  before: 'call < {before:String}',
+} as const;
+
+/** The condition on call frames that a question's filters make. */
+function callsAsked(asked: { readonly [K in keyof typeof filters]?: unknown }): string {
+  const names = Object.keys(filters) as (keyof typeof filters)[];
+  const conditions = names.filter((name) => asked[name] !== undefined).map((name) => filters[name]);
+  return ["kind = 'call'", ...conditions].join(' AND ');
+}
 
 interface PlannedRow extends Cursor {
   /** Bytes in an answer: of the body, and of all else. */
