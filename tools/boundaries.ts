@@ -49,6 +49,7 @@ const pure = [
   'services/policy/src/condition{,.test}.ts',
   'services/masking/src/{mask,scan}*.ts',
   'services/recorder/src/seen.ts',
+  'services/recorder/src/sql-{guard,tokens,words}*.ts',
 ];
 const pureBuiltins = ['node:crypto', 'node:buffer'];
 
