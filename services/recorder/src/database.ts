@@ -11,11 +11,14 @@ const insertSettings: ClickHouseSettings = { async_insert: 0, insert_deduplicate
 /** A question may take so many seconds. */
 const questionSettings: ClickHouseSettings = { max_execution_time: 25, output_format_json_quote_64bit_integers: 0 };
 
-/** A connection. It runs one statement at a time, so each purpose has its own. */
-export function connect(database: Database): ClickHouseClient {
+/**
+ * A connection. It runs one statement at a time, so each purpose has its own. `serverSettings` go with each statement to
+ * a server; default: none.
+ */
+export function connect(database: Database, serverSettings: ClickHouseSettings = {}): ClickHouseClient {
   // Its errors are thrown; it would print them as well.
   const log = { level: ClickHouseLogLevel.OFF };
-  if (database.kind === 'server') return createClient({ url: database.url, log });
+  if (database.kind === 'server') return createClient({ url: database.url, log, clickhouse_settings: serverSettings });
   // chDB brings its own copy of the client's types.
   const connection = createChdbConnection({ path: database.dir }) as unknown as NonNullable<
     Parameters<typeof createClient>[0]

@@ -1,8 +1,10 @@
 import type { RecordsAnswer, RecordsQuestion } from '@sluice/model';
 import type { Records } from './records.ts';
+import type { SqlReader } from './sql.ts';
+import { SqlError } from './sql-tokens.ts';
 
 /** Answers a question; one that cannot be answered gets an answer that says so. */
-export async function answerQuestion(records: Records, question: RecordsQuestion): Promise<RecordsAnswer> {
+export async function answerQuestion(records: Records & SqlReader, question: RecordsQuestion): Promise<RecordsAnswer> {
   try {
     switch (question.kind) {
       case 'calls':
@@ -20,10 +22,12 @@ export async function answerQuestion(records: Records, question: RecordsQuestion
       case 'part':
         return { kind: 'part', bytesBase64: await records.part(question) };
       case 'sql':
+        return { kind: 'sql', ...(await records.sql(question)) };
       default:
-        return { kind: 'error', message: `not a question: ${question.kind}` };
+        return { kind: 'error', message: `not a question: ${(question as { kind: string }).kind}` };
     }
   } catch (error) {
+    if (error instanceof SqlError) return { kind: 'error', message: error.message };
     return { kind: 'error', message: `the record cannot be read: ${(error as Error).message}` };
   }
 }

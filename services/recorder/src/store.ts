@@ -13,6 +13,7 @@ import { connect, type Database, insert, Pool, select } from './database.ts';
 import { Ledgers, type Link } from './ledgers.ts';
 import { openRecords, type Records } from './records.ts';
 import { migrate } from './schema.ts';
+import { openSql, type SqlReader } from './sql.ts';
 
 /** What became of a batch. */
 export interface Inserted {
@@ -30,7 +31,7 @@ export interface OpenCall {
 }
 
 /** The record at rest. Questions (`Records`) have connections of their own and hold up no insert. */
-export interface Store extends Records {
+export interface Store extends Records, SqlReader {
   /**
    * Inserts what is not there yet, synced to disk when it returns; one call at a time. What is not a frame, whose hash
    * does not hold, or at whose place stands another frame, goes to `quarantine`.
@@ -66,9 +67,11 @@ export async function openStore(database: Database): Promise<Store> {
   let ledgers = await restoreLedgers(ingest);
   // An insert is on its way, or failed: then it may have taken place all the same, and only the table knows.
   let isInDoubt = false;
+  const sql = openSql(database);
 
   return {
     ...openRecords(pool),
+    ...sql,
 
     async insert(frames) {
       if (isInDoubt) ledgers = await restoreLedgers(ingest);
@@ -121,7 +124,7 @@ export async function openStore(database: Database): Promise<Store> {
     },
 
     async close() {
-      await Promise.all([ingest.close(), pool.close()]);
+      await Promise.all([ingest.close(), pool.close(), sql.close()]);
     },
   };
 }
