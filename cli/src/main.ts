@@ -10,6 +10,7 @@ import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, Polic
 import { openRecords, type Records } from './records.ts';
 import { type ReplayOptions, replay } from './replay.ts';
 import { listSessions, type SessionsOptions } from './sessions.ts';
+import { askSql, listQueries, type SqlOptions } from './sql.ts';
 import { type TailOptions, tail } from './tail.ts';
 import { up } from './up/up.ts';
 
@@ -88,6 +89,27 @@ sessions
   .option('--json', 'one JSON array')
   .addHelpText('after', '\nExample:\n  sluice sessions list --agent demo --since 7d')
   .action((options: SessionsOptions) => reading((records) => listSessions(records, options, out)));
+
+program
+  .command('sql')
+  .description('ask the record in SQL, of which SELECT is there, over calls, decisions, sessions and frames')
+  .argument('[query]', 'a SELECT; parameters are written {name:String}')
+  .option('--query <name>', 'one of the queries that come with Sluice, instead')
+  .option('--list', 'show those queries, and their parameters')
+  .option('--param <name=value>', 'a parameter of the query; may be repeated', param)
+  .addOption(new Option('--format <format>', 'how rows are printed').choices(['table', 'json', 'csv']).default('table'))
+  .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
+  .option('--full', 'do not shorten long values in a table')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  sluice sql "SELECT agent, count() AS calls FROM calls WHERE effect = 'deny' GROUP BY agent"
+  sluice sql --query who-read --param resource=secrets --param namespace=default --param name=db`,
+  )
+  .action((query: string | undefined, options: Omit<SqlOptions, 'param'> & { list?: true }) =>
+    options.list ? listQueries(out) : reading((records) => askSql(records, query, { param: {}, ...options }, out)),
+  );
 
 const policy = program.command('policy').description('what agents may do');
 policy
@@ -184,6 +206,12 @@ function duration(text: string): number {
   const ms = parseDuration(text);
   if (ms === null) throw new InvalidArgumentError('a number with s, m, h or d is wanted: 90s, 30m, 1h, 7d');
   return ms;
+}
+
+function param(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^(\w+)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('name=value is wanted');
+  return { ...before, [name]: value };
 }
 
 function collect(value: string, before: string[]): string[] {

@@ -11,7 +11,7 @@ export function printable(text: string): string {
 /** Rows under their heads, columns aligned, two spaces between. A cell is one line: none can look like a row. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const oneLine = (cell: string): string => printable(cell).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
-  const all = [heads, ...rows.map((row) => row.map(oneLine))];
+  const all = [heads, ...rows].map((row) => row.map(oneLine));
   const widths = heads.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]): string =>
     row

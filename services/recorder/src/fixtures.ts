@@ -60,17 +60,18 @@ export interface Placed<K extends FrameKind> {
   readonly prev?: Uint8Array;
   /** Default: `everyByte`. */
   readonly bytes?: Uint8Array;
+  /** Default: the second that is its `seq`, counted from `epochMicros`. */
+  readonly atMicros?: number;
 }
 
 let streamSeq = 0;
 
-/** It is of the second that is its `seq`, counted from `epochMicros`. */
 export function stored<K extends FrameKind>(placed: Placed<K>): StoredFrame {
   const { message } = encodeFrame({
     session: sessionId(0),
     bytes: everyByte,
-    ...placed,
     atMicros: epochMicros + placed.seq * 1_000_000,
+    ...placed,
     offset: 0,
     meta: JSON.stringify(placed.meta),
     prev: placed.prev ?? noHash,

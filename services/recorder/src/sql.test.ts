@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { connect, select } from './database.ts';
 import { asked, callId, ended, sessionId, stored } from './fixtures.ts';
 import { answerQuestion } from './questions.ts';
-import { openReadOnly } from './sql.ts';
+import { openReadOnly, openSql } from './sql.ts';
 import { functionsByKind } from './sql-words.ts';
 import { openStore, type Store } from './store.ts';
 
@@ -138,8 +142,8 @@ test('10,000 rows are answered and one more is not; what a failed query leaves i
 });
 
 test('an answer fits one message', async () => {
-  const text = 'x'.repeat(30_000);
-  assert.equal(await refusal(`SELECT '${text}' FROM frames`), tooLarge);
+  const long = 'x'.repeat(30_000);
+  assert.equal(await refusal(`SELECT '${long}' FROM frames`), tooLarge);
   // JSON makes six bytes of one.
   assert.equal(await refusal(`SELECT base64Decode('${'AAAA'.repeat(7_500)}') FROM frames LIMIT 50`), tooLarge);
 });
@@ -203,4 +207,31 @@ test('a session is a row, whatever it is called', async () => {
   assert.deepEqual(await rows("SELECT id, calls FROM sessions WHERE agent IN ('demo', 'other')"), [
     [sessionId(0), '12'],
   ]);
+});
+
+test('a server gets the limits with every query, and the database of the views', async (t) => {
+  const got: URLSearchParams[] = [];
+  const server = createServer((request, response) => {
+    const asked = new URL(request.url ?? '', 'http://server').searchParams;
+    void text(request).then((body) => {
+      got.push(asked);
+      if (body.includes('currentDatabase')) response.end('{"name":"sluice"}\n');
+      else response.end('{"meta":[{"name":"a","type":"String"}],"data":[["x"]],"rows":1}');
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/sluice`;
+  const reader = openSql({ kind: 'server', url });
+  t.after(async () => {
+    await reader.close();
+    server.close();
+  });
+  const result = await reader.sql({ sql: 'SELECT {a:String} AS a', params: { a: 'x' } });
+  assert.deepEqual(result, { columns: ['a'], rows: [['x']] });
+  const asked = got.at(-1) ?? assert.fail();
+  assert.deepEqual(
+    ['database', 'readonly', 'max_execution_time', 'max_result_rows', 'param_a'].map((name) => asked.get(name)),
+    ['sluice_views', '1', '15', '10000', 'x'],
+  );
 });
