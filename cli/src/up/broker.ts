@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { maxPayloadBytes, streams } from '@sluice/model';
-import { ConfigError, type Part } from '@sluice/runtime';
+import { maxPayloadBytes } from '@sluice/model';
+import { ConfigError, type Part, type StoreSizes } from '@sluice/runtime';
 import type { HomePaths } from '../home.ts';
 
 /** A broker to start: how, and where its clients find it. */
@@ -15,17 +15,25 @@ export interface BrokerPlan {
   readonly version: string;
 }
 
-/** Room in the store beyond the two streams, bytes: consumers' state, and frames between two compactions. */
+/** Room in the store beyond the two streams of frames, bytes: other streams, consumers' state, and frames between two compactions. */
 const storeMarginBytes = 2 ** 29;
 
 /** Plans a nats-server with JetStream on loopback, with a password only this home has. Throws `ConfigError`. */
-export async function planBroker(home: HomePaths, server: string, output: string): Promise<BrokerPlan> {
-  const storeBytes = Object.values(streams).reduce((sum, { maxBytes }) => sum + maxBytes, storeMarginBytes);
+export async function planBroker(
+  home: HomePaths,
+  server: string,
+  sizes: StoreSizes,
+  output: string,
+): Promise<BrokerPlan> {
+  const storeDir = join(home.broker, 'jetstream');
+  const neededBytes = sizes.calls + sizes.bytes + storeMarginBytes;
   // A store that can outgrow its disk hangs when the disk is full; one that cannot answers with an error.
   const { bavail, bsize } = statfsSync(home.broker);
-  if (bavail * bsize < storeBytes) {
+  const roomBytes = bavail * bsize + bytesIn(storeDir);
+  if (roomBytes < neededBytes) {
+    const gibibytes = (neededBytes / 2 ** 30).toFixed(1);
     throw new ConfigError(
-      `the broker needs ${(storeBytes / 2 ** 30).toFixed(1)} GiB free in ${home.broker}; set SLUICE_HOME elsewhere`,
+      `the broker needs ${gibibytes} GiB of disk in ${home.broker}; free some, or set SLUICE_HOME elsewhere`,
     );
   }
   const port = await freePort();
@@ -35,7 +43,7 @@ export async function planBroker(home: HomePaths, server: string, output: string
 listen: "127.0.0.1:${port}"
 max_payload: ${maxPayloadBytes}
 authorization { user: sluice, password: ${JSON.stringify(password)} }
-jetstream { store_dir: ${JSON.stringify(join(home.broker, 'jetstream'))}, max_file_store: ${storeBytes}, max_memory_store: 0 }
+jetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${roomBytes}, max_memory_store: 0 }
 `;
   writeFileSync(file, config, { mode: 0o600 });
   return {
@@ -52,6 +60,13 @@ jetstream { store_dir: ${JSON.stringify(join(home.broker, 'jetstream'))}, max_fi
       ready: () => listening(port),
     },
   };
+}
+
+/** What a directory holds, bytes; 0 when it is not there. */
+function bytesIn(dir: string): number {
+  if (!existsSync(dir)) return 0;
+  const entries = readdirSync(dir, { recursive: true, withFileTypes: true });
+  return entries.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
 }
 
 function brokerPassword(home: HomePaths): string {

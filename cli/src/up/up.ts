@@ -15,6 +15,7 @@ import {
   openBroker,
   type Part,
   type Running,
+  storeSizes,
   supervise,
 } from '@sluice/runtime';
 import type { ClusterConnection } from '@sluice/runtime/cluster';
@@ -174,7 +175,7 @@ class Local {
       return given;
     }
     const server = env['SLUICE_NATS_SERVER'] || (await this.#fetch('nats-server'));
-    const plan = await planBroker(home, server, this.#logFile('broker'));
+    const plan = await planBroker(home, server, storeSizes(env), this.#logFile('broker'));
     await this.#part(plan.part);
     this.#say('broker', `nats-server ${plan.version}, JetStream in ${home.broker}`);
     return plan.url;
@@ -324,11 +325,13 @@ function inherited(env: Env): Record<string, string> {
     'HOME',
     'TMPDIR',
     'KUBECONFIG',
+    'NODE_EXTRA_CA_CERTS',
+    'SLUICE_CALLS_MAX_BYTES',
+    'SLUICE_BYTES_MAX_BYTES',
     'SLUICE_FAILPOINTS',
     'SLUICE_LEDGER_GRACE_MS',
     'SLUICE_LEDGER_LEASE_MS',
     'SLUICE_LEDGER_HEADS_MS',
-    'NODE_EXTRA_CA_CERTS',
   ];
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }

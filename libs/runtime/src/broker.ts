@@ -18,6 +18,7 @@ import {
 import { consumerOf, leases, maxPayloadBytes, partitions, type StreamKey, streams } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
+import { type StoreSizes, storeSizes } from './store.ts';
 
 /** Older brokers lose streams on a crash or ignore the limits Sluice relies on. */
 export const oldestBroker = '2.10.23';
@@ -154,8 +155,11 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
   };
 }
 
-/** Makes the streams and the recorder's consumers where they are missing; a consumer of an older Sluice is brought up to date. */
-export async function ensureStreams(broker: Broker): Promise<void> {
+/**
+ * Makes the streams and the recorder's consumers where they are missing; those of an older Sluice, or of another size,
+ * are brought up to date. A stream that holds more than its new size keeps it, and refuses until it holds less.
+ */
+export async function ensureStreams(broker: Broker, sizes: StoreSizes = storeSizes({})): Promise<void> {
   const manager = await jetstreamManager(broker.nats);
   for (const key of Object.keys(streams) as StreamKey[]) {
     const stream = streams[key];
@@ -165,7 +169,7 @@ export async function ensureStreams(broker: Broker): Promise<void> {
       storage: StorageType.File,
       retention: RetentionPolicy.Workqueue,
       discard: DiscardPolicy.New,
-      max_bytes: stream.maxBytes,
+      max_bytes: sizes[key],
       max_msg_size: maxPayloadBytes,
       deny_delete: true,
       // A window of remembered ids costs memory and no frame carries one.
@@ -173,7 +177,7 @@ export async function ensureStreams(broker: Broker): Promise<void> {
     };
     // Adding one that is there would count its reserved space twice.
     if (!(await exists(() => manager.streams.info(stream.name)))) await manager.streams.add(config);
-    else await manager.streams.update(stream.name, { subjects: config.subjects });
+    else await manager.streams.update(stream.name, { subjects: config.subjects, max_bytes: config.max_bytes });
     const settings = {
       // A recorder that died holds what it had taken for this long; one that is slow gets it twice, which is harmless.
       ack_wait: 10_000_000_000,

@@ -12,4 +12,5 @@ export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
 export * from './service.ts';
+export * from './store.ts';
 export * from './supervisor.ts';

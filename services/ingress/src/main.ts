@@ -10,6 +10,7 @@ import {
   openLease,
   openLedger,
   runService,
+  storeSizes,
 } from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
@@ -32,7 +33,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     openBroker(env, 'ingress frames', log),
     openBroker(env, 'ingress control', log),
   ]);
-  await ensureStreams(frames);
+  await ensureStreams(frames, storeSizes(env));
   const ledger = await openLedger({ broker: frames, ...ledgerSettings(env, 'ingress'), log, onLost: fail });
   const stop = new AbortController();
   const live = new LiveCalls(log);

@@ -18,6 +18,7 @@ import {
   openLedger,
   required,
   runService,
+  storeSizes,
 } from '@sluice/runtime';
 import { databaseOf } from './config.ts';
 import { type Keeper, openKeeper } from './keeper.ts';
@@ -41,7 +42,7 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
     openBroker(env, 'recorder control', log),
     openBroker(env, 'recorder questions', log),
   ]);
-  await ensureStreams(frames);
+  await ensureStreams(frames, storeSizes(env));
   let partitions: Partitions | undefined;
   let keeper: Keeper | undefined;
   const intake = await consumeFrames(frames, log, async (batch) => {
