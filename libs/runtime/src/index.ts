@@ -11,6 +11,7 @@ export * from './keys.ts';
 export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
+export * from './secret-file.ts';
 export * from './service.ts';
 export * from './store.ts';
 export * from './supervisor.ts';

@@ -3,6 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { join } from 'node:path';
 import { certify, rawPublicKey, type SealKey } from '@sluice/model';
 import { ConfigError, type Env, required } from './env.ts';
+import { readSecret } from './secret-file.ts';
 
 /**
  * The symmetric keys of a deployment, 32 random bytes each, in `SLUICE_KEYS_DIR/<name>.key` (0600).
@@ -19,16 +20,11 @@ const keyBytes = 32;
 
 /**
  * Reads a key. A `KeyObject`, because Node prepares a key given as bytes anew for every HMAC: 8.9 µs instead of 1.6.
- * Throws `ConfigError` when the file is missing or not exactly 32 bytes.
+ * Throws `ConfigError` when the file is missing, is not exactly 32 bytes, or may be read by others.
  */
 export function loadKey(env: Env, name: KeyName): KeyObject {
   const file = join(required(env, 'SLUICE_KEYS_DIR'), `${name}.key`);
-  let key: Buffer;
-  try {
-    key = readFileSync(file);
-  } catch {
-    throw new ConfigError(`cannot read the key ${file}; \`sluice up\` makes it`);
-  }
+  const key = readSecret(file);
   if (key.length !== keyBytes) throw new ConfigError(`${file} holds ${key.length} bytes; a key has ${keyBytes}`);
   return createSecretKey(key);
 }
@@ -49,12 +45,15 @@ export interface Sealer {
  */
 export function loadSealer(env: Env, writer: SealingWriter): Sealer {
   const file = join(required(env, 'SLUICE_KEYS_DIR'), `${writer}.seal`);
+  const pem = readSecret(`${file}.key`);
   try {
-    const privateKey = createPrivateKey(readFileSync(`${file}.key`));
+    const privateKey = createPrivateKey(pem);
     const key = JSON.parse(readFileSync(`${file}.json`, 'utf8')) as SealKey;
     if (key.publicKey === rawPublicKey(privateKey)) return { key, privateKey };
   } catch {
-    throw new ConfigError(`cannot read the sealing key ${file}.key and ${file}.json; \`sluice up\` makes them`);
+    throw new ConfigError(
+      `cannot read the sealing key ${file}.key with ${file}.json; remove both, and \`sluice up\` makes new ones`,
+    );
   }
   throw new ConfigError(`${file}.json is not about ${file}.key; remove both, and \`sluice up\` makes new ones`);
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { ConfigError, type Env, integer, required } from '@sluice/runtime';
+import { ConfigError, type Env, integer, readSecret, required } from '@sluice/runtime';
 import { type Limits, readLimits } from './limits.ts';
 
 /** Ingress's settings, read once. */
@@ -27,7 +27,7 @@ export function readConfig(env: Env): IngressConfig {
     host: env['SLUICE_HOST'] ?? '127.0.0.1',
     port: integer(env, 'SLUICE_PORT', 8443),
     tlsCert: file(env, 'SLUICE_TLS_CERT'),
-    tlsKey: file(env, 'SLUICE_TLS_KEY'),
+    tlsKey: readSecret(required(env, 'SLUICE_TLS_KEY')),
     keysDir: required(env, 'SLUICE_KEYS_DIR'),
     kubeconfig: env['SLUICE_KUBECONFIG'] ?? '',
     context: env['SLUICE_CONTEXT'] ?? '',
