@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { isAlive, openDemo, removeScratch, repository, Sluice, scratch, until } from '@sluice/testing';
+import { credentialsFile } from '@sluice/runtime';
+import { isAlive, openDemo, removeScratch, repository, Sluice, scratch, TestBroker, until } from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));
@@ -167,6 +168,25 @@ test('a broker by URL that does not answer is one line', async () => {
     await refusal([], { ...noCluster, SLUICE_NATS_URL: 'nats://127.0.0.1:1' }),
     /no broker answers at 127\.0\.0\.1:1/,
   );
+});
+
+test('a broker of somebody else gets its streams where the operator\u2019s credentials are, and only there', async () => {
+  const server = await TestBroker.start();
+  const operator = credentialsFile(server.env.SLUICE_NATS_CREDS_DIR, 'operator');
+  const seed = readFileSync(operator);
+  rmSync(operator);
+  assert.match(
+    await refusal([], { ...noCluster, ...server.env }),
+    /the broker has no stream CALLS; `sluice up` makes it, with the operator's credentials/,
+  );
+  writeFileSync(operator, seed, { mode: 0o600 });
+  const first = await Sluice.start({ home: newHome(), flags: [], env: { ...noCluster, ...server.env } });
+  assert.equal(await first.stop(), 0);
+  rmSync(operator);
+  const second = await Sluice.start({ home: newHome(), flags: [], env: { ...noCluster, ...server.env } });
+  assert.equal((await second.call('GET', '/version')).status, 200);
+  assert.equal(await second.stop(), 0);
+  await server.close();
 });
 
 test('a flag that does not exist is one line', async () => {

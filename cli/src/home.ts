@@ -6,6 +6,8 @@ export interface HomePaths {
   readonly root: string;
   /** Keys, 0600 in a directory 0700. */
   readonly keys: string;
+  /** Credentials for the broker, one file per role. */
+  readonly brokerKeys: string;
   /** Certificates, public. */
   readonly certificates: string;
   readonly ca: string;
@@ -27,6 +29,7 @@ export function homePaths(root: string, clickhouseUrl = ''): HomePaths {
   return {
     root,
     keys: join(root, 'keys'),
+    brokerKeys: join(root, 'keys', 'nats'),
     certificates: join(root, 'tls'),
     ca: join(root, 'tls', 'ca.crt'),
     broker: join(root, 'broker'),

@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { maxPayloadBytes } from '@sluice/model';
-import { ConfigError, type Part, type StoreSizes } from '@sluice/runtime';
+import { brokerConfig, brokerUsers, ConfigError, ensureBrokerKeys, type Part, type StoreSizes } from '@sluice/runtime';
 import type { HomePaths } from '../home.ts';
+import type { CertificateFiles } from './tls.ts';
 
 /** A broker to start: how, and where its clients find it. */
 export interface BrokerPlan {
@@ -18,10 +17,11 @@ export interface BrokerPlan {
 /** Room in the store beyond the two streams of frames, bytes: other streams, consumers' state, and frames between two compactions. */
 const storeMarginBytes = 2 ** 29;
 
-/** Plans a nats-server with JetStream on loopback, with a password only this home has. Throws `ConfigError`. */
+/** Plans a nats-server with JetStream on loopback, which knows the roles of this home alone. Throws `ConfigError`. */
 export async function planBroker(
   home: HomePaths,
   server: string,
+  certificate: CertificateFiles,
   sizes: StoreSizes,
   output: string,
 ): Promise<BrokerPlan> {
@@ -37,17 +37,13 @@ export async function planBroker(
     );
   }
   const port = await freePort();
-  const password = brokerPassword(home);
   const file = join(home.broker, 'nats.conf');
-  const config = `server_name: sluice
-listen: "127.0.0.1:${port}"
-max_payload: ${maxPayloadBytes}
-authorization { user: sluice, password: ${JSON.stringify(password)} }
-jetstream { store_dir: ${JSON.stringify(storeDir)}, max_file_store: ${roomBytes}, max_memory_store: 0 }
-`;
+  ensureBrokerKeys(home.brokerKeys);
+  const users = brokerUsers(home.brokerKeys);
+  const config = brokerConfig({ port, users, certificate, storeDir, maxStoreBytes: roomBytes });
   writeFileSync(file, config, { mode: 0o600 });
   return {
-    url: `nats://sluice:${encodeURIComponent(password)}@127.0.0.1:${port}`,
+    url: `nats://127.0.0.1:${port}`,
     version: execFileSync(server, ['--version'], { encoding: 'utf8' })
       .replace(/^nats-server: v?/, '')
       .trim(),
@@ -67,17 +63,6 @@ function bytesIn(dir: string): number {
   if (!existsSync(dir)) return 0;
   const entries = readdirSync(dir, { recursive: true, withFileTypes: true });
   return entries.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
-}
-
-function brokerPassword(home: HomePaths): string {
-  const file = join(home.keys, 'broker.password');
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    const password = randomBytes(24).toString('base64url');
-    writeFileSync(file, password, { mode: 0o600 });
-    return password;
-  }
 }
 
 /** A free port of this moment: a part that keeps it is found again after a restart. */

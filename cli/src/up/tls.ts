@@ -3,20 +3,29 @@ import { join } from 'node:path';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
 import type { HomePaths } from '../home.ts';
 
-/** The CA of this home, made once, and a fresh certificate for ingress; returns the files of the latter. */
-export async function ensureCertificates(home: HomePaths): Promise<{ readonly cert: string; readonly key: string }> {
+/** PEM files of a server. */
+export interface CertificateFiles {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Makes the CA of this home where it is missing. */
+export async function ensureAuthority(home: HomePaths): Promise<void> {
   const caKey = join(home.keys, 'ca.key');
-  if (!existsSync(caKey)) {
-    const authority = await createAuthority('Sluice on this machine');
-    writeFileSync(home.ca, authority.cert);
-    writeFileSync(caKey, authority.key, { mode: 0o600 });
-  }
-  const paths = { cert: join(home.certificates, 'ingress.crt'), key: join(home.keys, 'ingress.key') };
-  const authority = { cert: readFileSync(home.ca, 'utf8'), key: readFileSync(caKey, 'utf8') };
-  const server = await createServerCertificate(authority);
-  writeFileSync(paths.cert, server.cert);
-  writeFileSync(paths.key, server.key, { mode: 0o600 });
-  return paths;
+  if (existsSync(caKey)) return;
+  const authority = await createAuthority('Sluice on this machine');
+  writeFileSync(home.ca, authority.cert);
+  writeFileSync(caKey, authority.key, { mode: 0o600 });
+}
+
+/** A fresh certificate of a server, by the CA of this home. */
+export async function createCertificate(home: HomePaths, server: 'ingress' | 'broker'): Promise<CertificateFiles> {
+  const authority = { cert: readFileSync(home.ca, 'utf8'), key: readFileSync(join(home.keys, 'ca.key'), 'utf8') };
+  const files = { cert: join(home.certificates, `${server}.crt`), key: join(home.keys, `${server}.key`) };
+  const made = await createServerCertificate(authority);
+  writeFileSync(files.cert, made.cert);
+  writeFileSync(files.key, made.key, { mode: 0o600 });
+  return files;
 }
 
 /** A CA and a certificate for the demo cluster, new with every start. */

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type ApplyAnswer, type Impersonation, type PolicyFiles, subjects } from '@sluice/model';
@@ -8,12 +8,14 @@ import {
   type Broker,
   ConfigError,
   createLogger,
+  credentialsFile,
   type Env,
   ensureKeys,
   integer,
   type Logger,
   openBroker,
   type Part,
+  provision,
   type Running,
   storeSizes,
   supervise,
@@ -28,7 +30,7 @@ import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
 import { Tail } from './tail.ts';
 import { takeOver } from './take-over.ts';
-import { ensureCertificates, ensureDemoCertificates } from './tls.ts';
+import { createCertificate, ensureAuthority, ensureDemoCertificates } from './tls.ts';
 
 /** `sluice up`, with every path absolute. */
 export interface UpOptions {
@@ -114,15 +116,18 @@ class Local {
     const choice = await chooseCluster(kubeconfig, context, port);
     ensureKeys(home.keys);
     await ensureLocalIssuer(home.keys);
-    const tls = await ensureCertificates(home);
+    await ensureAuthority(home);
 
-    const natsUrl = await this.#startBroker();
+    const broker = await this.#startBroker();
+    const control = await openBroker(broker, 'control', this.#log, 0);
+    this.#closers.push(() => control.drain());
+    await this.#provision(broker);
     const cluster =
       choice.kind === 'real' ? { kubeconfig, context } : { kubeconfig: await this.#startDemo(choice.why), context: '' };
     if (choice.kind === 'real')
       this.#say('cluster', `context "${choice.connection.name}" at ${choice.connection.server.host}`);
 
-    const base = { ...inherited(this.#options.env), SLUICE_NATS_URL: natsUrl, SLUICE_KEYS_DIR: home.keys };
+    const base = { ...inherited(this.#options.env), ...broker, SLUICE_KEYS_DIR: home.keys };
     const database = this.#options.env['SLUICE_CLICKHOUSE_URL'];
     await this.#service('recorder', {
       ...base,
@@ -131,13 +136,12 @@ class Local {
       ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
     });
     this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');
-    const control = await openBroker({ SLUICE_NATS_URL: natsUrl }, 'control', this.#log);
-    this.#closers.push(() => control.drain());
     await this.#service('approval', base);
     await this.#service('policy', { ...base, SLUICE_ISSUERS: localIssuer });
     this.#say('policy', await applyPolicies(control, files));
     await this.#service('masking', base);
     this.#say('masking', 'ready');
+    const tls = await createCertificate(home, 'ingress');
     const ingress = await this.#service('ingress', {
       // Exec plugins of the kubeconfig may need anything that the user's own kubectl has.
       ...this.#options.env,
@@ -167,18 +171,36 @@ class Local {
     for (const part of [...this.#running].reverse()) await part.stop();
   }
 
-  async #startBroker(): Promise<string> {
+  /** Starts the broker, unless there is one; returns how its clients reach it. */
+  async #startBroker(): Promise<Env> {
     const { env, home } = this.#options;
     const given = env['SLUICE_NATS_URL'];
     if (given !== undefined && given !== '') {
       this.#say('broker', new URL(given).host);
-      return given;
+      return {
+        SLUICE_NATS_URL: given,
+        SLUICE_NATS_CREDS_DIR: env['SLUICE_NATS_CREDS_DIR'],
+        SLUICE_NATS_CA: env['SLUICE_NATS_CA'],
+      };
     }
     const server = env['SLUICE_NATS_SERVER'] || (await this.#fetch('nats-server'));
-    const plan = await planBroker(home, server, storeSizes(env), this.#logFile('broker'));
+    const certificate = await createCertificate(home, 'broker');
+    const plan = await planBroker(home, server, certificate, storeSizes(env), this.#logFile('broker'));
     await this.#part(plan.part);
     this.#say('broker', `nats-server ${plan.version}, JetStream in ${home.broker}`);
-    return plan.url;
+    return { SLUICE_NATS_URL: plan.url, SLUICE_NATS_CREDS_DIR: home.brokerKeys, SLUICE_NATS_CA: home.ca };
+  }
+
+  /** Makes the streams, as the operator. Where its credentials are kept elsewhere, somebody else has made them. */
+  async #provision(broker: Env): Promise<void> {
+    const credentials = broker['SLUICE_NATS_CREDS_DIR'];
+    if (credentials && !existsSync(credentialsFile(credentials, 'operator'))) return;
+    const operator = await openBroker(broker, 'operator', this.#log, 0);
+    try {
+      await provision(operator, storeSizes(this.#options.env));
+    } finally {
+      await operator.drain();
+    }
   }
 
   /** Starts the cluster that ships with Sluice; returns its kubeconfig. */
@@ -326,8 +348,6 @@ function inherited(env: Env): Record<string, string> {
     'TMPDIR',
     'KUBECONFIG',
     'NODE_EXTRA_CA_CERTS',
-    'SLUICE_CALLS_MAX_BYTES',
-    'SLUICE_BYTES_MAX_BYTES',
     'SLUICE_FAILPOINTS',
     'SLUICE_LEDGER_GRACE_MS',
     'SLUICE_LEDGER_LEASE_MS',

@@ -6,6 +6,7 @@ export * from './decision.ts';
 export * from './frame.ts';
 export * from './masking.ts';
 export * from './outcome.ts';
+export * from './permissions.ts';
 export * from './reasons.ts';
 export * from './records.ts';
 export * from './seal.ts';

@@ -61,7 +61,7 @@ export const leases = {
   /** `LedgerLease` as JSON, by the writer of the ledger; the recorder writes the last one when it closes a ledger. */
   ledger: (writer: string, ledger: string): string => `sluice.leases.ledger.${writer}.${ledger}`,
   /** `{ instance }` as JSON, by the recorder that holds the partition. */
-  partition: (partition: number): string => `sluice.leases.partition.${partition}`,
+  partition: (partition: number | '*'): string => `sluice.leases.partition.${partition}`,
   maxBytes: 16 * 1024 * 1024,
 } as const;
 

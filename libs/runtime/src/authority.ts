@@ -1,14 +1,7 @@
-import {
-  DiscardPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  jetstream,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-} from '@nats-io/jetstream';
-import { authority, maxPayloadBytes } from '@sluice/model';
+import { JetStreamApiCodes, JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { authority } from '@sluice/model';
 import type { Broker } from './broker.ts';
+import { assertStreams } from './provision.ts';
 
 /** Code `Fenced`: somebody else has written to the authority since; a writer that sees this has been replaced. */
 export class FencedError extends Error {
@@ -25,24 +18,11 @@ export interface AuthorityStore {
   append(subject: string, payload: Uint8Array, head: number): Promise<number>;
 }
 
-/** Opens the authority, and makes its stream where it is missing. */
+/** Opens the authority. Throws `ConfigError` when its stream is not there. */
 export async function openAuthorityStore(broker: Broker): Promise<AuthorityStore> {
-  const manager = await jetstreamManager(broker.nats);
+  const manager = await jetstreamManager(broker.nats, { checkAPI: false });
   const client = jetstream(broker.nats);
-  await manager.streams.add({
-    name: authority.stream,
-    subjects: [authority.subject],
-    storage: StorageType.File,
-    retention: RetentionPolicy.Limits,
-    discard: DiscardPolicy.New,
-    max_msgs_per_subject: 1,
-    max_bytes: authority.maxBytes,
-    max_msg_size: maxPayloadBytes,
-    // A value that was read from a replica could be an old one.
-    allow_direct: false,
-    deny_delete: true,
-    deny_purge: true,
-  });
+  await assertStreams(broker, [authority.stream]);
   return {
     async last(subject) {
       const message = await manager.streams.getMessage(authority.stream, { last_by_subj: subject });

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, type TestContext, test } from 'node:test';
+import { nkeys } from '@nats-io/transport-node';
 import { TestBroker } from '@sluice/testing';
 import { type Broker, BrokerError, openBroker } from './broker.ts';
+import { credentialsFile, newSeed } from './broker-keys.ts';
 import { ConfigError } from './env.ts';
 import { createLogger } from './log.ts';
 
+type KeyPair = ReturnType<typeof nkeys.createUser>;
 const log = createLogger('test', '/dev/null');
 const question = Buffer.from('?');
 let server: TestBroker;
@@ -12,7 +23,7 @@ let asking: Broker;
 
 before(async () => {
   server = await TestBroker.start();
-  asking = await openBroker(server.env, 'asking', log);
+  asking = await openBroker(server.env, 'test asking', log);
 });
 
 after(async () => {
@@ -28,7 +39,7 @@ test('a request that nobody listens to fails at once, as such', async () => {
 });
 
 test('a request that nobody answers times out, as such', async () => {
-  const worker = await openBroker(server.env, 'worker', log);
+  const worker = await openBroker(server.env, 'test worker', log);
   worker.respond('silent', 'q', () => null);
   worker.respond('broken', 'q', () => {
     throw new Error('broken');
@@ -41,7 +52,7 @@ test('a request that nobody answers times out, as such', async () => {
 });
 
 test('one of a group answers', async () => {
-  const workers = await Promise.all(['a', 'b'].map((name) => openBroker(server.env, name, log)));
+  const workers = await Promise.all(['a', 'b'].map((name) => openBroker(server.env, `test ${name}`, log)));
   let answers = 0;
   for (const worker of workers) {
     worker.respond('group', 'q', () => {
@@ -56,7 +67,7 @@ test('one of a group answers', async () => {
 });
 
 test('a worker that drains gives the answer it has in hand, and takes no other', async () => {
-  const worker = await openBroker(server.env, 'worker', log);
+  const worker = await openBroker(server.env, 'test worker', log);
   const started = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
   worker.respond('slow', 'q', async () => {
@@ -89,15 +100,124 @@ test('a broker that is away is known at once, and found again', async () => {
   await assert.rejects(asking.request('nobody', question, 5_000), { code: 'no-responders' });
 });
 
-test('a wrong password, or no broker at all, is a line with the address', async () => {
-  const url = new URL(server.env.SLUICE_NATS_URL);
-  url.password = 'wrong';
-  for (const wrong of [url.href, 'nats://127.0.0.1:1']) {
-    await assert.rejects(openBroker({ SLUICE_NATS_URL: wrong }, 'x', log), (error: unknown) => {
-      assert.ok(error instanceof ConfigError);
-      assert.match(error.message, /^no broker answers at 127\.0\.0\.1:\d+/);
-      assert.ok(!error.message.includes('wrong'));
-      return true;
-    });
-  }
+test('a broker that is away at the start is waited for; who does not wait is told at once', async () => {
+  await server.kill();
+  await assert.rejects(openBroker(server.env, 'test', log, 0), refusal(/^no broker answers at 127\.0\.0\.1:\d+: /));
+  const opening = openBroker(server.env, 'test patient', log);
+  await server.resume();
+  const broker = await opening;
+  assert.ok(broker.connected());
+  await broker.drain();
 });
+
+const refusal = (message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof ConfigError, String(error));
+  assert.match(error.message, message);
+  return true;
+};
+
+/** Credentials of a test's own making, in a directory of their own. */
+function credentials(t: TestContext, role: string, text: string): string {
+  const dir = mkdtempSync(join(tmpdir(), 'sl-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  writeFileSync(credentialsFile(dir, role), text, { mode: 0o600 });
+  return dir;
+}
+
+test('a stranger is refused: of no nkey, of another, without TLS, and where the broker is not the one it should be', async (t) => {
+  const { SLUICE_NATS_URL, SLUICE_NATS_CREDS_DIR } = server.env;
+  const port = new URL(SLUICE_NATS_URL).port;
+  const refused = /^the broker at 127\.0\.0\.1:\d+ refuses the credentials of "sluice ingress"$/;
+  const password = { ...server.env, SLUICE_NATS_URL: `nats://test:test@127.0.0.1:${port}`, SLUICE_NATS_CREDS_DIR: '' };
+  await assert.rejects(openBroker(password, 'ingress', log), refusal(refused));
+  const stranger = { ...server.env, SLUICE_NATS_CREDS_DIR: credentials(t, 'ingress', newSeed()) };
+  await assert.rejects(openBroker(stranger, 'ingress', log), refusal(refused));
+
+  const noAuthority = { SLUICE_NATS_URL, SLUICE_NATS_CREDS_DIR };
+  await assert.rejects(openBroker(noAuthority, 'ingress', log), refusal(/unable to verify the first certificate/));
+  const other = await TestBroker.start();
+  t.after(() => other.close());
+  const impostor = { ...server.env, SLUICE_NATS_URL: other.env.SLUICE_NATS_URL };
+  await assert.rejects(openBroker(impostor, 'ingress', log), refusal(/^no broker answers at .*certificate/));
+
+  const bare = createConnection(Number(port), '127.0.0.1');
+  const said = text(bare);
+  bare.write('CONNECT {"verbose":false}\r\nPING\r\n');
+  const answer = await said;
+  assert.match(answer, /^INFO /);
+  assert.doesNotMatch(answer, /PONG/);
+});
+
+test('a broker without TLS gets nothing from who expects it', async (t) => {
+  const plain = createServer((socket) => socket.write('INFO {"version":"2.15.1","proto":1,"max_payload":1}\r\n'));
+  plain.listen(0, '127.0.0.1');
+  await once(plain, 'listening');
+  t.after(() => plain.close());
+  const SLUICE_NATS_URL = `nats://127.0.0.1:${(plain.address() as AddressInfo).port}`;
+  const expects = refusal(/^no broker answers at .*: server does not support 'tls'$/);
+  await assert.rejects(openBroker({ ...server.env, SLUICE_NATS_URL }, 'ingress', log), expects);
+});
+
+test('credentials that others may read, or that are not there, are a line with a way out', async (t) => {
+  const dir = credentials(t, 'ingress', newSeed());
+  const env = { ...server.env, SLUICE_NATS_CREDS_DIR: dir };
+  await assert.rejects(openBroker(env, 'policy', log), refusal(/^cannot read .*policy\.creds \(ENOENT\); `sluice up`/));
+  chmodSync(credentialsFile(dir, 'ingress'), 0o640);
+  await assert.rejects(openBroker(env, 'ingress', log), refusal(/may read (.*ingress\.creds); run: chmod 600 \1$/));
+});
+
+test('credentials may also be a JWT with its seed, for a broker in operator mode', async (t) => {
+  const [operator, account, user] = [nkeys.createOperator(), nkeys.createAccount(), nkeys.createUser()];
+  const accountJwt = jwt(operator, account, { type: 'account', limits: everything });
+  const userJwt = jwt(account, user, { type: 'user', subs: -1, data: -1, payload: -1 });
+  const port = await freePort();
+  const dir = credentials(t, 'ingress', credsFile(userJwt, Buffer.from(user.getSeed()).toString()));
+  writeFileSync(
+    join(dir, 'nats.conf'),
+    `listen: "127.0.0.1:${port}"
+operator: ${jwt(operator, operator, { type: 'operator' })}
+resolver: MEMORY
+resolver_preload: { ${account.getPublicKey()}: ${accountJwt} }
+`,
+  );
+  const running = spawn(process.env['SLUICE_NATS_SERVER'] ?? 'nats-server', ['-c', join(dir, 'nats.conf')], {
+    stdio: 'ignore',
+  });
+  t.after(() => running.kill());
+  const env = { SLUICE_NATS_URL: `nats://127.0.0.1:${port}`, SLUICE_NATS_CREDS_DIR: dir };
+  const broker = await openBroker(env, 'ingress', log);
+  assert.ok(broker.connected());
+  await broker.drain();
+});
+
+const everything = { subs: -1, conn: -1, leaf: -1, imports: -1, exports: -1, data: -1, payload: -1, wildcards: true };
+
+/** A claim about `subject` by `issuer`, as nats-server reads it: a JWT signed with an nkey. */
+function jwt(issuer: KeyPair, subject: KeyPair, nats: Readonly<Record<string, unknown>>): string {
+  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const claims = {
+    jti: randomUUID(),
+    iat: Math.floor(Date.now() / 1000),
+    iss: issuer.getPublicKey(),
+    sub: subject.getPublicKey(),
+    name: 'test',
+    nats: { version: 2, ...nats },
+  };
+  const signed = `${encode({ typ: 'JWT', alg: 'ed25519-nkey' })}.${encode(claims)}`;
+  return `${signed}.${Buffer.from(issuer.sign(Buffer.from(signed))).toString('base64url')}`;
+}
+
+function credsFile(userJwt: string, seed: string): string {
+  const block = (what: string, value: string): string =>
+    `-----BEGIN ${what}-----\n${value}\n------END ${what}------\n\n`;
+  return block('NATS USER JWT', userJwt) + block('USER NKEY SEED', seed);
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}

@@ -1,24 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  AckPolicy,
-  DiscardPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-} from '@nats-io/jetstream';
-import {
+  type ConnectionOptions,
   connect,
+  createInbox,
+  errors,
   type Msg,
   type NatsConnection,
-  RequestError,
   type Subscription,
-  TimeoutError,
 } from '@nats-io/transport-node';
-import { consumerOf, leases, maxPayloadBytes, partitions, type StreamKey, streams } from '@sluice/model';
+import { inboxPrefixOf } from '@sluice/model';
+import { credentialsOf } from './broker-keys.ts';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
-import { type StoreSizes, storeSizes } from './store.ts';
 
 /** Older brokers lose streams on a crash or ignore the limits Sluice relies on. */
 export const oldestBroker = '2.10.23';
@@ -47,6 +41,8 @@ export interface Broker {
   readonly nats: NatsConnection;
   /** Whether the connection stands now. */
   connected(): boolean;
+  /** A new subject that only this role may listen on. */
+  inbox(): string;
   /** Asks and waits. Throws `BrokerError`. */
   request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /** Answers requests as one of a queue group. A handler that returns `null` or throws gives no answer. */
@@ -63,29 +59,41 @@ export interface Broker {
   drain(): Promise<void>;
 }
 
+/** A service whose broker is away waits for it this long before it gives up. */
+const awayMs = 30_000;
+const retryMs = 250;
+/** Over TLS the client would spread its attempts over a second: too long for who holds a lease. */
+const retryJitterMs = 100;
+
 /**
- * Connects to the broker at `SLUICE_NATS_URL` (`nats://user:password@host:port`), and goes on
- * reconnecting for as long as the process lives. Throws `ConfigError` when the broker is not there at
- * the start or is too old.
+ * Connects to the broker, and goes on reconnecting for as long as the process lives. `purpose` begins with the role,
+ * and may say more behind a space: `ingress frames`.
+ *
+ * - `SLUICE_NATS_URL`: `nats://host:port`, or `tls://` where the machine's own CAs vouch for it;
+ *   `nats://user:password@host:port` for a broker that knows no roles.
+ * - `SLUICE_NATS_CREDS_DIR`: holds `<role>.creds`.
+ * - `SLUICE_NATS_CA`: a PEM file; the broker must show a certificate by this CA.
+ *
+ * Throws `ConfigError` when the broker does not answer within `waitMs`, does not know the role, or is too old.
  */
-export async function openBroker(env: Env, purpose: string, log: Logger): Promise<Broker> {
+export async function openBroker(env: Env, purpose: string, log: Logger, waitMs = awayMs): Promise<Broker> {
   const url = new URL(required(env, 'SLUICE_NATS_URL'));
-  let nats: NatsConnection;
-  try {
-    nats = await connect({
-      servers: url.host,
-      user: decodeURIComponent(url.username),
-      pass: decodeURIComponent(url.password),
-      name: `sluice ${purpose}`,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 250,
-      pingInterval: 2_000,
-      maxPingOut: 2,
-      noAsyncTraces: true,
-    });
-  } catch (error) {
-    throw new ConfigError(`no broker answers at ${url.host}: ${(error as Error).message}`);
-  }
+  const [role = ''] = purpose.split(' ', 1);
+  const inboxPrefix = inboxPrefixOf(role);
+  const nats = await connectWithin(waitMs, url.host, {
+    servers: url.host,
+    ...identityOf(env, url, role),
+    ...tlsOf(env, url),
+    inboxPrefix,
+    name: `sluice ${purpose}`,
+    maxReconnectAttempts: -1,
+    ignoreAuthErrorAbort: true,
+    reconnectTimeWait: retryMs,
+    reconnectJitterTLS: retryJitterMs,
+    pingInterval: 2_000,
+    maxPingOut: 2,
+    noAsyncTraces: true,
+  });
   const version = nats.info?.version ?? '0';
   if (!versionAtLeast(version, oldestBroker)) {
     await nats.close();
@@ -98,6 +106,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
       if (status.type === 'disconnect' || status.type === 'close') up = false;
       if (status.type === 'reconnect') up = true;
       if (status.type === 'disconnect' || status.type === 'reconnect') log.warn({ purpose }, `broker ${status.type}`);
+      if (status.type === 'error') log.error({ purpose, reason: status.error.message }, 'the broker refuses');
     }
   })();
 
@@ -106,13 +115,14 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
   return {
     nats,
     connected: () => up,
+    inbox: () => createInbox(inboxPrefix),
     async request(subject, payload, timeoutMs) {
       if (!up) throw new BrokerError('disconnected');
       try {
         return (await nats.request(subject, payload, { timeout: timeoutMs })).data;
       } catch (error) {
-        if (error instanceof RequestError && error.isNoResponders()) throw new BrokerError('no-responders');
-        if (error instanceof TimeoutError) throw new BrokerError('timeout');
+        if (error instanceof errors.RequestError && error.isNoResponders()) throw new BrokerError('no-responders');
+        if (error instanceof errors.TimeoutError) throw new BrokerError('timeout');
         throw new BrokerError('disconnected', { cause: error });
       }
     },
@@ -155,84 +165,57 @@ export async function openBroker(env: Env, purpose: string, log: Logger): Promis
   };
 }
 
-/**
- * Makes the streams and the recorder's consumers where they are missing; those of an older Sluice, or of another size,
- * are brought up to date. A stream that holds more than its new size keeps it, and refuses until it holds less.
- */
-export async function ensureStreams(broker: Broker, sizes: StoreSizes = storeSizes({})): Promise<void> {
-  const manager = await jetstreamManager(broker.nats);
-  for (const key of Object.keys(streams) as StreamKey[]) {
-    const stream = streams[key];
-    const config = {
-      name: stream.name,
-      subjects: [`${stream.prefix}.*`],
-      storage: StorageType.File,
-      retention: RetentionPolicy.Workqueue,
-      discard: DiscardPolicy.New,
-      max_bytes: sizes[key],
-      max_msg_size: maxPayloadBytes,
-      deny_delete: true,
-      // A window of remembered ids costs memory and no frame carries one.
-      duplicate_window: 100_000_000,
-    };
-    // Adding one that is there would count its reserved space twice.
-    if (!(await exists(() => manager.streams.info(stream.name)))) await manager.streams.add(config);
-    else await manager.streams.update(stream.name, { subjects: config.subjects, max_bytes: config.max_bytes });
-    const settings = {
-      // A recorder that died holds what it had taken for this long; one that is slow gets it twice, which is harmless.
-      ack_wait: 10_000_000_000,
-      max_ack_pending: 10_000,
-    };
-    // An older Sluice had one consumer for a whole stream: no other may stand beside it on a work queue.
-    if (await exists(() => manager.consumers.info(stream.name, 'recorder')))
-      await manager.consumers.delete(stream.name, 'recorder');
-    for (let partition = 0; partition < partitions; partition++) {
-      const name = consumerOf(partition);
-      const there = await exists(() => manager.consumers.info(stream.name, name));
-      if (there) await manager.consumers.update(stream.name, name, settings);
-      else
-        await manager.consumers.add(stream.name, {
-          durable_name: name,
-          ack_policy: AckPolicy.Explicit,
-          filter_subject: `${stream.prefix}.${partition}`,
-          ...settings,
-        });
+async function connectWithin(waitMs: number, host: string, options: ConnectionOptions): Promise<NatsConnection> {
+  for (const giveUpMs = performance.now() + waitMs; ; await sleep(retryMs)) {
+    try {
+      return await connect(options);
+    } catch (error) {
+      if (error instanceof errors.AuthorizationError)
+        throw new ConfigError(`the broker at ${host} refuses the credentials of "${options.name}"`);
+      if (isAway(error) && performance.now() < giveUpMs) continue;
+      throw new ConfigError(`no broker answers at ${host}: ${(error as Error).message}`);
     }
   }
-  if (!(await exists(() => manager.streams.info(leases.stream))))
-    await manager.streams.add({
-      name: leases.stream,
-      subjects: [leases.subject],
-      storage: StorageType.File,
-      retention: RetentionPolicy.Limits,
-      max_msgs_per_subject: 1,
-      max_bytes: leases.maxBytes,
-      max_age: leaseAgeNanos,
-      allow_direct: false,
-      deny_delete: true,
-      deny_purge: true,
-    });
+}
+
+const awayCodes: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+]);
+
+/** Whether a broker that comes back could mend this. */
+function isAway(error: unknown): boolean {
+  if (error instanceof errors.TimeoutError) return true;
+  const { code, cause } = error as { readonly code?: unknown; readonly cause?: { readonly code?: unknown } };
+  return awayCodes.has(code) || awayCodes.has(cause?.code);
+}
+
+/** Who this process is at the broker. */
+function identityOf(env: Env, url: URL, role: string): ConnectionOptions {
+  const dir = env['SLUICE_NATS_CREDS_DIR'];
+  if (dir !== undefined && dir !== '') return { authenticator: credentialsOf(dir, role) };
+  return { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) };
+}
+
+/** With `tls`, the client speaks to no broker without it. */
+function tlsOf(env: Env, url: URL): ConnectionOptions {
+  const file = env['SLUICE_NATS_CA'];
+  if (file === undefined || file === '') return url.protocol === 'tls:' ? { tls: {} } : {};
+  try {
+    return { tls: { ca: readFileSync(file, 'utf8') } };
+  } catch {
+    throw new ConfigError(`cannot read ${file} (SLUICE_NATS_CA); \`sluice up\` makes it`);
+  }
 }
 
 /** An error by its name alone: what a parser says of a payload quotes it. */
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }
-
-const notFound: ReadonlySet<number> = new Set([JetStreamApiCodes.StreamNotFound, JetStreamApiCodes.ConsumerNotFound]);
-
-async function exists(look: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await look();
-    return true;
-  } catch (error) {
-    if (error instanceof JetStreamApiError && notFound.has(error.code)) return false;
-    throw error;
-  }
-}
-
-/** A lease nobody has renewed for an hour is nobody's: a recorder that starts then closes the ledger without it. */
-const leaseAgeNanos = 3_600 * 1_000_000_000;
 
 function versionAtLeast(version: string, floor: string): boolean {
   const parts = (text: string): number[] => text.split(/[.-]/, 3).map(Number);

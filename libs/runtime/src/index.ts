@@ -2,6 +2,8 @@
 // Kubernetes and decides nothing.
 export * from './authority.ts';
 export * from './broker.ts';
+export * from './broker-config.ts';
+export * from './broker-keys.ts';
 export * from './decisions.ts';
 export * from './env.ts';
 export * from './failpoint.ts';
@@ -11,6 +13,7 @@ export * from './keys.ts';
 export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
+export * from './provision.ts';
 export * from './secret-file.ts';
 export * from './service.ts';
 export * from './store.ts';

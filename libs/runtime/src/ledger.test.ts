@@ -17,11 +17,12 @@ import {
   sealHolds,
 } from '@sluice/model';
 import { newRoot, newSealer, TestBroker, until } from '@sluice/testing';
-import { type Broker, ensureStreams, openBroker } from './broker.ts';
+import { type Broker, openBroker } from './broker.ts';
 import { consumeFrames, type StoredFrame } from './frames.ts';
 import { openLeaseStore } from './held-lease.ts';
 import { type Entry, type Ledger, type LedgerOptions, openLedger } from './ledger.ts';
 import { createLogger } from './log.ts';
+import { provision } from './provision.ts';
 
 const log = createLogger('test', '/dev/null');
 const root = newRoot();
@@ -31,7 +32,7 @@ let broker: Broker;
 before(async () => {
   server = await TestBroker.start();
   broker = await openBroker(server.env, 'test', log);
-  await ensureStreams(broker);
+  await provision(broker);
 });
 
 after(async () => {
@@ -67,7 +68,7 @@ const bySeq = (frames: readonly StoredFrame[]) =>
 test('streams and consumers of an older Sluice are taken as they are, with the settings of this one', async () => {
   const older = { ack_wait: 30_000_000_000 };
   await (await jetstreamManager(broker.nats)).consumers.update('CALLS', consumerOf(0), older);
-  await ensureStreams(broker);
+  await provision(broker);
   const { config } = await (await jetstreamManager(broker.nats)).consumers.info('CALLS', consumerOf(0));
   assert.equal(config.ack_wait, 10_000_000_000);
 });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createInbox, type Msg } from '@nats-io/transport-node';
+import type { Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
   FrameError,
@@ -135,7 +135,7 @@ class LedgerWriter implements Ledger {
   readonly instance: string;
   readonly #options: LedgerOptions;
   readonly #now: () => number;
-  readonly #inbox = createInbox();
+  readonly #inbox: string;
   /** By token, in the order of publication. */
   readonly #due = new Map<number, Due>();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -149,6 +149,7 @@ class LedgerWriter implements Ledger {
 
   constructor(options: LedgerOptions, instance: string, now: () => number) {
     this.#options = options;
+    this.#inbox = options.broker.inbox();
     this.instance = instance;
     this.#now = now;
   }

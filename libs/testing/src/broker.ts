@@ -4,23 +4,35 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { maxPayloadBytes } from '@sluice/model';
+import { brokerConfig, brokerUsers, credentialsFile, ensureBrokerKeys, newSeed, publicNkey } from '@sluice/runtime';
+import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
 import { until } from './sluice.ts';
 
-/** A real nats-server for one test, on loopback, with JetStream in a directory of its own. */
+/** How a process reaches a broker. */
+export type BrokerEnv = {
+  readonly SLUICE_NATS_URL: string;
+  readonly SLUICE_NATS_CREDS_DIR: string;
+  readonly SLUICE_NATS_CA: string;
+};
+
+/**
+ * A real nats-server for one test, on loopback, with JetStream in a directory of its own. It is configured as
+ * `sluice up` does it, with TLS and the permissions of each role; besides, it knows `test`, who may do anything.
+ */
 export class TestBroker {
-  readonly #dir = mkdtempSync(join(tmpdir(), 'sl-'));
+  readonly env: BrokerEnv;
+  readonly #dir: string;
   readonly #port: number;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  private constructor(dir: string, port: number) {
+    this.#dir = dir;
     this.#port = port;
-    const config = `listen: "127.0.0.1:${port}"
-max_payload: ${maxPayloadBytes}
-authorization { user: test, password: test }
-jetstream { store_dir: "${this.#dir}", max_file_store: 4G }
-`;
-    writeFileSync(join(this.#dir, 'nats.conf'), config);
+    this.env = {
+      SLUICE_NATS_URL: `nats://127.0.0.1:${port}`,
+      SLUICE_NATS_CREDS_DIR: join(dir, 'creds'),
+      SLUICE_NATS_CA: join(dir, 'ca.crt'),
+    };
   }
 
   static async start(): Promise<TestBroker> {
@@ -29,14 +41,36 @@ jetstream { store_dir: "${this.#dir}", max_file_store: 4G }
     const { port } = probe.address() as AddressInfo;
     probe.close();
     await once(probe, 'close');
-    const broker = new TestBroker(port);
+    const broker = new TestBroker(mkdtempSync(join(tmpdir(), 'sl-')), port);
+    await broker.#configure();
     await broker.resume();
     return broker;
   }
 
-  /** Environment of a process that uses it. */
-  get env(): { readonly SLUICE_NATS_URL: string } {
-    return { SLUICE_NATS_URL: `nats://test:test@127.0.0.1:${this.#port}` };
+  async #configure(): Promise<void> {
+    const credentials = this.env.SLUICE_NATS_CREDS_DIR;
+    ensureBrokerKeys(credentials);
+    const seed = newSeed();
+    writeFileSync(credentialsFile(credentials, 'test'), seed, { mode: 0o600 });
+    const authority = await createAuthority('broker of a test');
+    const { cert, key } = await createServerCertificate(authority);
+    const files = { cert: join(this.#dir, 'tls.crt'), key: join(this.#dir, 'tls.key') };
+    writeFileSync(this.env.SLUICE_NATS_CA, authority.cert);
+    writeFileSync(files.cert, cert);
+    writeFileSync(files.key, key);
+    const config = brokerConfig({
+      port: this.#port,
+      users: `${brokerUsers(credentials)}\n    { nkey: ${publicNkey(seed)} }`,
+      certificate: files,
+      storeDir: this.#dir,
+      maxStoreBytes: 4 * 2 ** 30,
+    });
+    writeFileSync(join(this.#dir, 'nats.conf'), config);
+  }
+
+  /** Of its process; 0 while it is down. */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
   }
 
   /** Starts it again where it was. */

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
+import type { BrokerEnv } from './broker.ts';
 
 export const repository = resolve(import.meta.dirname, '../../..');
 const deadlineMs = 60_000;
@@ -234,6 +235,16 @@ export class Sluice {
 
   state(): { readonly port: number; readonly parts: Readonly<Record<string, number>> } {
     return JSON.parse(readFileSync(join(this.home, 'state.json'), 'utf8')) as ReturnType<Sluice['state']>;
+  }
+
+  /** How to reach the broker that it has started. */
+  brokerEnv(): BrokerEnv {
+    const config = readFileSync(join(this.home, 'broker', 'nats.conf'), 'utf8');
+    return {
+      SLUICE_NATS_URL: `nats://${/listen: "([^"]+)"/.exec(config)?.[1] ?? ''}`,
+      SLUICE_NATS_CREDS_DIR: join(this.home, 'keys', 'nats'),
+      SLUICE_NATS_CA: join(this.home, 'tls', 'ca.crt'),
+    };
   }
 
   /** SIGKILL to a part, and the end of its process. */

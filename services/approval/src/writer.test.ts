@@ -18,6 +18,7 @@ import {
   openAuthorityStore,
   openBroker,
   openLease,
+  provision,
 } from '@sluice/runtime';
 import { TestBroker, until } from '@sluice/testing';
 import { AuthorityWriter } from './writer.ts';
@@ -34,6 +35,7 @@ let compileAnswer: CompileAnswer = compiled;
 before(async () => {
   server = await TestBroker.start();
   broker = await openBroker(server.env, 'test', log);
+  await provision(broker);
   store = await openAuthorityStore(broker);
   await openWriter('first');
   worker = compiling();
@@ -59,7 +61,7 @@ async function apply(text: string): Promise<ApplyAnswer> {
 }
 
 async function member(onAdvance: (seq: number) => Promise<void> | void, onLost = () => undefined): Promise<Lease> {
-  const own = await openBroker(server.env, 'member', log);
+  const own = await openBroker(server.env, 'test member', log);
   const lease = await openLease({
     broker: own,
     role: 'ingress',

@@ -1,8 +1,9 @@
 // Ingress: where agents connect. Decodes calls, has them decided, recorded and masked, and forwards them.
 // It never decides and never masks by itself.
 import { randomUUID } from 'node:crypto';
+import { leases, streams } from '@sluice/model';
 import {
-  ensureStreams,
+  assertStreams,
   failpoints,
   ledgerSettings,
   loadKey,
@@ -10,7 +11,6 @@ import {
   openLease,
   openLedger,
   runService,
-  storeSizes,
 } from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
@@ -33,7 +33,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     openBroker(env, 'ingress frames', log),
     openBroker(env, 'ingress control', log),
   ]);
-  await ensureStreams(frames, storeSizes(env));
+  await assertStreams(frames, [streams.calls.name, streams.bytes.name, leases.stream]);
   const ledger = await openLedger({ broker: frames, ...ledgerSettings(env, 'ingress'), log, onLost: fail });
   const stop = new AbortController();
   const live = new LiveCalls(log);

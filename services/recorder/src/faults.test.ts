@@ -12,10 +12,10 @@ import {
   consumeFrames,
   createLogger,
   ensureKeys,
-  ensureStreams,
   type Ledger,
   openBroker,
   openLedger,
+  provision,
   type ServiceMessage,
 } from '@sluice/runtime';
 import { newSealer, removeScratch, scratch, TestBroker, until } from '@sluice/testing';
@@ -47,7 +47,7 @@ async function bench(t: TestContext): Promise<Bench> {
   };
   ensureKeys(env.SLUICE_KEYS_DIR);
   const broker = await openBroker(env, 'test', log);
-  await ensureStreams(broker);
+  await provision(broker);
   const ledger = await openLedger({ broker, sealer: newSealer('test'), log, onLost: assert.fail });
   const recorders: ChildProcess[] = [];
   t.after(async () => {
@@ -132,7 +132,7 @@ async function rows(dir: string, ledger: string): Promise<Counted[]> {
 test('frames that were stored but not acknowledged when a recorder died are not stored twice', async (t) => {
   const { dir, server, broker, ledger, recorder } = await bench(t);
   const count = 200;
-  const dying = await openBroker(server.env, 'dying', log);
+  const dying = await openBroker(server.env, 'test dying', log);
   const store = await openStore({ kind: 'embedded', dir: join(dir, 'database') });
   const inserted = Promise.withResolvers<void>();
   const intake = await consumeFrames(dying, log, async (frames) => {

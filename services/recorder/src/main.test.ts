@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { createLogger, ensureKeys, ensureStreams, openBroker, openLedger } from '@sluice/runtime';
+import { createLogger, ensureKeys, openBroker, openLedger, provision } from '@sluice/runtime';
 import { newSealer, TestBroker, until } from '@sluice/testing';
 import { openStore } from './store.ts';
 
@@ -25,7 +25,7 @@ async function startRecorder(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
 test('a recorder that is killed again and again loses no frame and stores none twice', async () => {
   const server = await TestBroker.start();
   const broker = await openBroker(server.env, 'test', log);
-  await ensureStreams(broker);
+  await provision(broker);
   const env = {
     ...server.env,
     SLUICE_DATABASE_DIR: dir,

@@ -1,16 +1,18 @@
 // The recorder: takes frames off the broker into the record, each exactly once, keeps watch over the ledgers of all
 // writers, and answers questions about the record.
 import {
+  leases,
   ledgerGraceMs,
   maxPayloadBytes,
   queueGroups,
   type RecordsAnswer,
   type RecordsQuestion,
+  streams,
   subjects,
 } from '@sluice/model';
 import {
+  assertStreams,
   consumeFrames,
-  ensureStreams,
   integer,
   ledgerSettings,
   openBroker,
@@ -18,7 +20,6 @@ import {
   openLedger,
   required,
   runService,
-  storeSizes,
 } from '@sluice/runtime';
 import { databaseOf } from './config.ts';
 import { type Keeper, openKeeper } from './keeper.ts';
@@ -42,7 +43,7 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
     openBroker(env, 'recorder control', log),
     openBroker(env, 'recorder questions', log),
   ]);
-  await ensureStreams(frames, storeSizes(env));
+  await assertStreams(frames, [streams.calls.name, streams.bytes.name, leases.stream]);
   let partitions: Partitions | undefined;
   let keeper: Keeper | undefined;
   const intake = await consumeFrames(frames, log, async (batch) => {
