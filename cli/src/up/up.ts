@@ -156,7 +156,7 @@ class Local {
     this.#connection = String(ingress.facts['connection']);
     this.#say('ingress', `https://127.0.0.1:${this.#port}`);
 
-    await this.#openControl(control, new Tail(() => openBroker({ SLUICE_NATS_URL: natsUrl }, 'tail', this.#log)));
+    await this.#openControl(control, new Tail(() => openBroker(broker, 'control tail', this.#log, 0)));
     this.#remember();
     await this.#renewDemoAgent();
     if (choice.kind === 'real') await this.#checkRights(choice.connection, tiers);
