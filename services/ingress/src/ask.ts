@@ -34,7 +34,10 @@ export function createAsk(broker: Broker, key: KeyObject, authority: Pick<Lease,
     }
     const decision = openDecision(key, reply, request.digest, Date.now());
     if (decision === null) {
-      log.error({ call: request.call }, 'a decision came that cannot be trusted');
+      log.error(
+        { call: request.call, code: 'DecisionNotTrusted' },
+        'a decision came that is forged, of another call, or over',
+      );
       throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: the decision cannot be trusted');
     }
     if (decision.effect !== 'deny' && !Object.keys(decision.obligations).every((name) => fulfilled.has(name))) {
