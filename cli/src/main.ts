@@ -5,6 +5,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
+import { listKeys, printBrokerUsers, rotateKeys } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { openRecords, type Records } from './records.ts';
@@ -142,6 +143,26 @@ policy
     '\nExample:\n  sluice policy explain --as demo --verb delete --resource pods -n default --name web',
   )
   .action((options: ExplainOptions) => explainPolicy(home, options, out));
+
+const keys = program.command('keys').description('the keys of this Sluice');
+keys
+  .command('list')
+  .description('list the keys: what each is for, and when it was made')
+  .option('--json', 'one JSON array')
+  .addHelpText('after', '\nExample:\n  sluice keys list')
+  .action((options: { json?: true }) => listKeys(home, options, out));
+keys
+  .command('rotate')
+  .description('make new keys in place of old ones; only while Sluice is stopped')
+  .argument('[name...]', 'keys, as `sluice keys list` names them')
+  .option('--all', 'every key')
+  .addHelpText('after', '\nExample:\n  sluice keys rotate decisions masks')
+  .action((names: string[], options: { all?: true }) => rotateKeys(home, names, options, out));
+keys
+  .command('broker')
+  .description('print users and permissions for a nats-server of your own, as a block of its configuration')
+  .addHelpText('after', '\nExample:\n  sluice keys broker >> nats.conf')
+  .action(() => printBrokerUsers(home, out));
 
 program
   .command('replay')

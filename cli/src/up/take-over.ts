@@ -5,15 +5,20 @@ import { type HomePaths, readState } from '../home.ts';
 
 const orphanDeadlineMs = 10_000;
 
+/** Throws `ConfigError` when a Sluice runs in this home. */
+export function assertStopped(home: HomePaths): void {
+  const pid = readState(home)?.pid ?? 0;
+  if (pid === process.pid || !isOurs(pid, 'main.ts')) return;
+  throw new ConfigError(
+    `Sluice runs already in ${home.root} (pid ${pid}); stop it, or set SLUICE_HOME to another directory`,
+  );
+}
+
 /** One Sluice per home: refuses a second, and stops what a crashed one left running. Throws `ConfigError`. */
 export async function takeOver(home: HomePaths): Promise<void> {
+  assertStopped(home);
   const state = readState(home);
   if (state === null) return;
-  if (state.pid !== process.pid && isOurs(state.pid, 'main.ts')) {
-    throw new ConfigError(
-      `Sluice runs already in ${home.root} (pid ${state.pid}); stop it, or set SLUICE_HOME to another directory`,
-    );
-  }
   // Services end with their supervisor; the broker knows none, and its command line names this home.
   const orphans = Object.values(state.parts).filter((pid) => isOurs(pid, home.root));
   for (const pid of orphans) process.kill(pid, 'SIGTERM');
