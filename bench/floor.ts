@@ -6,12 +6,11 @@ import { readFileSync } from 'node:fs';
 import { Agent, createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { AckPolicy, jetstream, jetstreamManager, RetentionPolicy } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
+import { createLogger, openBroker } from '@sluice/runtime';
 import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 
-const [role = '', natsUrl = ''] = process.argv.slice(2);
-const url = new URL(natsUrl);
-const nats = await connect({ servers: url.host, user: url.username, pass: decodeURIComponent(url.password) });
+const [role = ''] = process.argv.slice(2);
+const { nats } = await openBroker(process.env, 'test floor', createLogger('floor', '/dev/null'));
 const key = createSecretKey(Buffer.alloc(32, 1));
 const frame = randomBytes(1200);
 const decision = randomBytes(400);
@@ -43,7 +42,7 @@ async function worker(): Promise<void> {
 }
 
 function gate(): void {
-  const [, , certFile = '', keyFile = '', caFile = '', upstreamPort = '', token = ''] = process.argv.slice(2);
+  const [, certFile = '', keyFile = '', caFile = '', upstreamPort = '', token = ''] = process.argv.slice(2);
   const agent = new Agent({ keepAlive: true, maxSockets: 256, ca: readFileSync(caFile) });
   const stream = jetstream(nats);
   const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, (incoming, outgoing) => {

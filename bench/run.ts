@@ -7,7 +7,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
-import { Sluice } from '@sluice/testing';
+import { Sluice, TestBroker } from '@sluice/testing';
 import type { Load, LoadResult } from './load.ts';
 import { measureRules } from './rules.ts';
 
@@ -40,6 +40,7 @@ interface Measured {
 const children: ChildProcess[] = [];
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
 let sluice: Sluice | undefined;
+let broker: TestBroker | undefined;
 try {
   const authority = await createAuthority('bench');
   const { cert, key } = await createServerCertificate(authority);
@@ -58,12 +59,12 @@ try {
   const upstreamPort = String(upstream.port);
 
   sluice = await Sluice.start({ home: join(dir, 'home'), flags: ['--kubeconfig', kubeconfig] });
-  const nats = readFileSync(join(sluice.home, 'broker', 'nats.conf'), 'utf8');
-  const port = /listen: "127.0.0.1:(\d+)"/.exec(nats)?.[1] ?? '';
-  const natsUrl = `nats://sluice:${/password: "([^"]+)"/.exec(nats)?.[1] ?? ''}@127.0.0.1:${port}`;
+  // Configured as Sluice's own; Sluice's knows nobody who may use other subjects.
+  broker = await TestBroker.start();
   const passThrough = await start('bench/pass-through.ts', [files.cert, files.key, files.ca, upstreamPort]);
-  const worker = await start('bench/floor.ts', ['worker', natsUrl]);
-  const gate = await start('bench/floor.ts', ['gate', natsUrl, files.cert, files.key, files.ca, upstreamPort, token]);
+  const worker = await start('bench/floor.ts', ['worker'], broker.env);
+  const gateOptions = [files.cert, files.key, files.ca, upstreamPort, token];
+  const gate = await start('bench/floor.ts', ['gate', ...gateOptions], broker.env);
   const proxy = await startKubectlProxy(kubeconfig);
 
   const at = (to: number): string => `https://127.0.0.1:${to}${path}`;
@@ -90,7 +91,7 @@ try {
       url: at(gate.port),
       ca: authority.cert,
       headers: {},
-      pids: { ...common, gate: gate.pid, worker: worker.pid, broker: parts['broker'] ?? 0 },
+      pids: { ...common, gate: gate.pid, worker: worker.pid, broker: broker.pid },
     },
     {
       name: 'Sluice',
@@ -106,6 +107,7 @@ try {
 } finally {
   await sluice?.stop();
   for (const child of children) child.kill('SIGTERM');
+  await broker?.close();
   rmSync(dir, { recursive: true, force: true });
 }
 
