@@ -17,8 +17,9 @@ before(async () => {
   sluice = await Sluice.start({
     home: join(dir, 'home'),
     flags: ['--kubeconfig', upstream.kubeconfig],
-    // Longer than any deadline of a call, so that a killed part stays away until the agent has its answer.
-    env: { SLUICE_RESTART_DELAY_MS: '8000' },
+    // Longer than any deadline of a call, so that a killed part stays away until the agent has its answer; a ledger
+    // outlives that.
+    env: { SLUICE_RESTART_DELAY_MS: '8000', SLUICE_LEDGER_LEASE_MS: '30000' },
   });
 });
 
