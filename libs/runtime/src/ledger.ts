@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Msg } from '@nats-io/transport-node';
 import {
   encodeFrame,
   FrameError,
@@ -23,6 +22,7 @@ import type { Broker } from './broker.ts';
 import { type Env, integer } from './env.ts';
 import { type HeldLease, openLeaseStore, takeLease } from './held-lease.ts';
 import { loadSealer, type Sealer, type SealingWriter } from './keys.ts';
+import { Lane } from './lane.ts';
 import type { Logger } from './log.ts';
 
 type WrittenKind = Exclude<FrameKind, 'unknown'>;
@@ -64,7 +64,10 @@ export interface Ledger {
   remark<K extends WrittenKind>(remark: Remark<K>): Promise<Head>;
   /** Signs the head now, if it is not signed yet; otherwise this is done every few seconds. */
   seal(): void;
-  /** Whether frames come to rest: the broker keeps up, and the lease runs. While not, no new call may be taken. */
+  /**
+   * Whether calls can be recorded: the broker takes frames of `calls` in time, and the lease runs. While not, no new
+   * call may be taken. Frames of `bytes` may wait longer: their writers wait with them.
+   */
   healthy(): boolean;
   /** Closes and seals the ledger, and waits until everything is acknowledged, at most `timeoutMs`. Returns how many frames were not. */
   drain(timeoutMs: number): Promise<number>;
@@ -87,23 +90,8 @@ export function ledgerSettings(env: Env, writer: SealingWriter): Pick<LedgerOpti
   return { sealer: loadSealer(env, writer), leaseMs: integer(env, 'SLUICE_LEDGER_LEASE_MS', ledgerLeaseMs) };
 }
 
-/** The oldest frame may wait this long for its ack before the ledger counts as unhealthy. */
-const staleMs = 2_000;
-/** A frame without an ack is published again after this long. */
-const republishMs = 1_000;
-/** Frames kept for republishing. Beyond this the ledger counts as unhealthy; nothing is dropped. */
-const maxDueBytes = 64 * 1024 * 1024;
 /** How long frames may stand unsigned. */
 const sealMs = 5_000;
-
-interface Due {
-  readonly subject: string;
-  readonly message: Uint8Array;
-  readonly appendedAtMs: number;
-  publishedAtMs: number;
-  readonly ledger: DayLedger;
-  readonly acknowledged: () => void;
-}
 
 /** The ledger of one day: a chain, and the lease on it. */
 interface DayLedger {
@@ -127,42 +115,29 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   return writer;
 }
 
-/**
- * Acks come to one private inbox, one token per frame: the JetStream client's own `publish` makes a timer and a
- * subscription entry per message.
- */
 class LedgerWriter implements Ledger {
   readonly instance: string;
   readonly #options: LedgerOptions;
   readonly #now: () => number;
-  readonly #inbox: string;
-  /** By token, in the order of publication. */
-  readonly #due = new Map<number, Due>();
+  readonly #lanes: Readonly<Record<StreamKey, Lane>>;
   readonly #timers: NodeJS.Timeout[] = [];
-  #dueBytes = 0;
-  #token = 0;
   #rolls = 0;
   #current: DayLedger | undefined;
   #rolling: Promise<void> | undefined;
-  /** Those who wait for acks look again with each. */
-  readonly #waiters = new Set<() => void>();
 
   constructor(options: LedgerOptions, instance: string, now: () => number) {
     this.#options = options;
-    this.#inbox = options.broker.inbox();
     this.instance = instance;
     this.#now = now;
+    const { broker, log } = options;
+    this.#lanes = {
+      calls: new Lane(broker, streams.calls.name, log),
+      bytes: new Lane(broker, streams.bytes.name, log),
+    };
   }
 
   async open(): Promise<void> {
-    const { nats } = this.#options.broker;
-    nats.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => {
-        if (error === null) this.#acknowledge(message);
-      },
-    });
     this.#begin(await this.#lease(), null);
-    this.#every(republishMs / 2, () => this.#republish());
     this.#every(sealMs, () => this.seal());
     this.#every(ledgerRenewMs, () => this.#rollOver());
   }
@@ -193,11 +168,7 @@ class LedgerWriter implements Ledger {
   }
 
   healthy(): boolean {
-    const { broker } = this.#options;
-    if (!broker.connected() || !this.#ledger().lease.held()) return false;
-    const oldest = this.#due.values().next();
-    if (oldest.done === true) return true;
-    return this.#dueBytes < maxDueBytes && performance.now() - oldest.value.appendedAtMs < staleMs;
+    return this.#options.broker.connected() && this.#ledger().lease.held() && this.#lanes.calls.healthy();
   }
 
   async drain(timeoutMs: number): Promise<number> {
@@ -207,14 +178,16 @@ class LedgerWriter implements Ledger {
     const seq = this.#close(ledger, 'drained');
     await Promise.race([this.#empty(), late]);
     for (const timer of this.#timers) clearInterval(timer);
-    if (this.#due.size === 0) {
+    for (const lane of Object.values(this.#lanes)) lane.close();
+    const left = this.#lanes.calls.size + this.#lanes.bytes.size;
+    if (left === 0) {
       await Promise.race([
         ledger.lease.end(encode({ state: 'closed', seq, cause: 'drained' })).catch(() => undefined),
         late,
       ]);
     }
     ledger.lease.abandon();
-    return this.#due.size;
+    return left;
   }
 
   #ledger(): DayLedger {
@@ -266,7 +239,7 @@ class LedgerWriter implements Ledger {
       const next = await this.#lease();
       const seq = this.#close(before, 'rolled');
       this.#begin(next, headOf(before));
-      await this.#empty(before);
+      await this.#empty(before.lease);
       await before.lease.end(encode({ state: 'closed', seq, cause: 'rolled' }));
     })()
       .catch((error: unknown) => log.error({ ledger: before.name, err: error }, 'a ledger did not roll over'))
@@ -304,60 +277,13 @@ class LedgerWriter implements Ledger {
     if (message.byteLength > maxPayloadBytes) throw new FrameError(`a frame has ${message.byteLength} bytes`);
     ledger.seq = frame.seq;
     ledger.prev = hash;
-    return new Promise((acknowledged) => {
-      const appendedAtMs = performance.now();
-      const subject = `${streams[stream].prefix}.${ledger.partition}`;
-      const due: Due = { subject, message, appendedAtMs, publishedAtMs: 0, ledger, acknowledged };
-      const token = ++this.#token;
-      this.#due.set(token, due);
-      this.#dueBytes += message.byteLength;
-      this.#publish(token, due);
-    });
-  }
-
-  #publish(token: number, due: Due): void {
-    due.publishedAtMs = performance.now();
-    // A process that was stopped for longer than its lease wakes up here, before any timer of its own has run.
-    if (!due.ledger.lease.held()) return;
-    const { broker, log } = this.#options;
-    try {
-      broker.nats.publish(due.subject, due.message, { reply: `${this.#inbox}.${token}` });
-    } catch (error) {
-      log.warn({ ledger: due.ledger.name, err: error }, 'a frame could not be published; it stays due');
-    }
-  }
-
-  #republish(): void {
-    if (!this.#options.broker.connected()) return;
-    const before = performance.now() - republishMs;
-    for (const [token, due] of this.#due) {
-      if (due.publishedAtMs < before) this.#publish(token, due);
-    }
-  }
-
-  #acknowledge(message: Msg): void {
-    const token = Number(message.subject.slice(this.#inbox.length + 1));
-    const due = this.#due.get(token);
-    // A second ack, of a frame that was published twice, finds nothing: the recorder keeps one.
-    if (due === undefined) return;
-    const refusal = refusalOf(message);
-    if (refusal !== null) {
-      this.#options.log.error({ ledger: due.ledger.name, refusal }, 'the broker refused a frame; it stays due');
-      return;
-    }
-    this.#due.delete(token);
-    this.#dueBytes -= due.message.byteLength;
-    due.acknowledged();
-    for (const look of this.#waiters) look();
-    this.#waiters.clear();
+    const subject = `${streams[stream].prefix}.${ledger.partition}`;
+    return this.#lanes[stream].send({ subject, message, lease: ledger.lease });
   }
 
   /** Resolves when every frame is acknowledged: all, or those of one ledger. */
-  async #empty(ledger?: DayLedger): Promise<void> {
-    const isDue = ({ ledger: of }: Due): boolean => ledger === undefined || of === ledger;
-    while (this.#due.values().some(isDue)) {
-      await new Promise<void>((resolve) => this.#waiters.add(resolve));
-    }
+  async #empty(lease?: HeldLease): Promise<void> {
+    await Promise.all(Object.values(this.#lanes).map((lane) => lane.empty(lease)));
   }
 
   #every(ms: number, work: () => void): void {
@@ -371,12 +297,4 @@ function headOf(ledger: DayLedger): Head {
 
 function encode(lease: LedgerLease): Buffer {
   return Buffer.from(JSON.stringify(lease));
-}
-
-/** Why the broker did not store a frame, or `null` when it did. An ack is JSON; "no responders" has status 503 and no body. */
-function refusalOf(message: Msg): string | null {
-  if (message.data.byteLength === 0) return `status ${message.headers?.code ?? 0}`;
-  const ack = message.json<{ readonly seq?: number; readonly error?: { readonly description?: string } }>();
-  if (ack.error !== undefined) return ack.error.description ?? 'an error without a description';
-  return typeof ack.seq === 'number' ? null : 'an ack without a sequence';
 }

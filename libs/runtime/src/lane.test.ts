@@ -1,0 +1,106 @@
+// Frames on their way into a store that is full: a real broker, with the smallest streams there are.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeFrame, partitions, type StreamKey } from '@sluice/model';
+import { newSealer, TestBroker, until } from '@sluice/testing';
+import { type Broker, ensureStreams, openBroker } from './broker.ts';
+import { consumeFrames, type FrameIntake } from './frames.ts';
+import { type Entry, type Ledger, openLedger } from './ledger.ts';
+import { createLogger } from './log.ts';
+import { storeSizes } from './store.ts';
+
+const log = createLogger('test', '/dev/null');
+const mebibyte = 1024 * 1024;
+let server: TestBroker;
+let broker: Broker;
+/** Every attempt to publish a frame, as the broker hears it. */
+const heard: Uint8Array[] = [];
+
+before(async () => {
+  server = await TestBroker.start();
+  broker = await openBroker(server.env, 'test', log);
+  const sizes = { SLUICE_CALLS_MAX_BYTES: String(16 * mebibyte), SLUICE_BYTES_MAX_BYTES: String(16 * mebibyte) };
+  await ensureStreams(broker, storeSizes(sizes));
+  broker.nats.subscribe('sluice.*.*', { callback: (_, message) => void heard.push(message.data) });
+});
+
+after(async () => {
+  await broker.drain().catch(() => undefined);
+  await server.close();
+});
+
+const entry: Entry<'response'> = {
+  kind: 'response',
+  call: '01a20850-635b-7dcb-abe1-3e7176b59372',
+  session: '0'.repeat(32),
+  meta: { status: 200, contentType: 't' },
+  bytes: Buffer.alloc(mebibyte),
+};
+
+/** Appends more than the store of a stream holds. */
+async function overfill(ledger: Ledger, stream: StreamKey): Promise<{ readonly acked: Promise<unknown> }> {
+  const acked = Promise.all(Array.from({ length: 40 }, () => ledger.append(stream, entry)));
+  await until('a refused frame to be offered again', () => {
+    const seqs = attempts(ledger);
+    return new Set(seqs).size < seqs.length;
+  });
+  return { acked };
+}
+
+const attempts = (ledger: Ledger): number[] =>
+  heard.map((message) => decodeFrame(message)).flatMap((frame) => (frame.ledger === ledger.name ? [frame.seq] : []));
+
+async function takeAll(intake: FrameIntake): Promise<void> {
+  for (let partition = 0; partition < partitions; partition++) await intake.take(partition);
+}
+
+/** Takes everything off the streams until `acked`; returns the positions that came, in their order. */
+async function drainUntil(ledger: Ledger, acked: Promise<unknown>): Promise<number[]> {
+  const seqs = new Set<number>();
+  const consuming = await consumeFrames(broker, log, async (frames) => {
+    for (const frame of frames.map(({ message }) => decodeFrame(message)))
+      if (frame.ledger === ledger.name) seqs.add(frame.seq);
+  });
+  await takeAll(consuming);
+  await acked;
+  assert.equal(await ledger.drain(20_000), 0);
+  await until('all frames', () => seqs.size === Math.max(...seqs));
+  await consuming.drain();
+  return [...seqs].sort((a, b) => a - b);
+}
+
+for (const stream of ['calls', 'bytes'] as const) {
+  test(`a full store of ${stream}: frames wait, offered one at a time, and all arrive when there is room`, async () => {
+    const ledger = await openLedger({ broker, sealer: newSealer(stream), log, onLost: assert.fail });
+    assert.ok(ledger.healthy());
+    const { acked } = await overfill(ledger, stream);
+    assert.equal(ledger.healthy(), stream === 'bytes', 'only a call that cannot be recorded is a reason to take none');
+    const before = attempts(ledger).length;
+    for (let i = 0; i < 1_000; i++)
+      void ledger.append(stream, { ...entry, bytes: Buffer.alloc((2 * mebibyte) / 1_000) });
+    await sleep(3_000);
+    const again = attempts(ledger).slice(before);
+    assert.ok(again.length <= 8, `${again.length} attempts`);
+    assert.equal(ledger.healthy(), stream === 'bytes', 'however long it waits');
+
+    const seqs = await drainUntil(ledger, acked);
+    assert.deepEqual(
+      seqs,
+      Array.from({ length: seqs.length }, (_, i) => i + 1),
+    );
+    assert.ok(seqs.length >= 1_040);
+  });
+}
+
+test('a ledger is well again by itself once its frames are taken', async () => {
+  const ledger = await openLedger({ broker, sealer: newSealer('healing'), log, onLost: assert.fail });
+  const { acked } = await overfill(ledger, 'calls');
+  await until('the ledger to say so', () => !ledger.healthy());
+  const consuming = await consumeFrames(broker, log, async () => undefined);
+  await takeAll(consuming);
+  await acked;
+  await until('the ledger to be well', () => ledger.healthy());
+  await ledger.drain(10_000);
+  await consuming.drain();
+});
