@@ -48,6 +48,8 @@ const pure = [
   'services/policy/src/{compile,evaluate,match,policy,reader,rule-index}*.ts',
   'services/policy/src/condition{,.test}.ts',
   'services/masking/src/{mask,scan}*.ts',
+  'libs/runtime/src/held-frames.ts',
+  'services/ingress/src/budget.ts',
   'services/recorder/src/seen.ts',
   'services/recorder/src/sql-{guard,tokens,words}*.ts',
 ];

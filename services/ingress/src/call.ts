@@ -12,6 +12,7 @@ import {
 import type { Ledger } from '@sluice/runtime';
 import type { Raw } from '@sluice/runtime/raw';
 import type { Body } from './body.ts';
+import type { Budget } from './budget.ts';
 import { type MaskClient, MaskError } from './mask-client.ts';
 import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
@@ -23,6 +24,7 @@ export interface CallParts {
   readonly connection: string;
   readonly digestKey: KeyObject;
   readonly ledger: Ledger;
+  readonly budget: Budget;
 }
 
 /** Of the agent's own name for itself, so much is recorded. */
@@ -52,7 +54,7 @@ export class Call {
     this.#agent = agent;
     const day = new Date().toISOString().slice(0, 10);
     const session = this.#hmac(JSON.stringify([agent.issuer, agent.name, day])).slice(0, 32);
-    this.record = new CallRecord(parts.ledger, randomUUIDv7(), session);
+    this.record = new CallRecord(parts.ledger, parts.budget.share(agent), randomUUIDv7(), session);
   }
 
   get digest(): string {

@@ -54,9 +54,10 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   let held: Buffer | undefined;
   const stopReading = (): void => void answer.destroy(new Error('the call is cut'));
   delivery.cut.addEventListener('abort', stopReading);
+  const over = AbortSignal.any([delivery.cut, goneSignal(response)]);
   try {
     for await (const bytes of treated(answer, treatment, delivery)) {
-      await body.append(bytes);
+      await body.append(bytes, over);
       if (held !== undefined) await out.send(held, delivery.cut);
       if (live) await out.send(bytes, delivery.cut);
       else held = bytes;
@@ -67,8 +68,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
     if (!isWatch(delivery, answer)) throw why;
     // A watch has a way of its own to say that it ends, and clients show it.
     const event = Buffer.from(`${JSON.stringify({ type: 'ERROR', object: JSON.parse(refusalStatus(why).body) })}\n`);
-    await body.append(event);
-    await body.settled();
+    await body.conclude(event);
     out.end(event);
     record.outcome('cut', status, why.reasonCode);
     return;
@@ -78,6 +78,15 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   await body.settled();
   out.end(held);
   record.outcome('completed', status);
+}
+
+/** Aborts with `AgentGone` when the agent closes the connection: whoever waits for room in the store sees nothing else of it. */
+function goneSignal(response: Response): AbortSignal {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort(new AgentGone());
+  if (isGone(response)) leave();
+  else response.once('close', leave);
+  return gone.signal;
 }
 
 /**

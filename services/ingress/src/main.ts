@@ -11,11 +11,13 @@ import {
   openLease,
   openLedger,
   runService,
+  storeLevel,
 } from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
 import { createAsk } from './ask.ts';
 import { createAuthenticate } from './authenticate.ts';
+import { Budget, lookMs } from './budget.ts';
 import { readConfig } from './config.ts';
 import { createForward } from './forward.ts';
 import { LiveCalls } from './live.ts';
@@ -35,6 +37,10 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
   ]);
   await assertStreams(frames, [streams.calls.name, streams.bytes.name, leases.stream]);
   const ledger = await openLedger({ broker: frames, ...ledgerSettings(env, 'ingress'), log, onLost: fail });
+  const budget = new Budget(log);
+  const look = (): Promise<void> => budget.look(() => storeLevel(control, 'bytes'));
+  await look();
+  const looking = setInterval(() => void look(), lookMs);
   const stop = new AbortController();
   const live = new LiveCalls(log);
   const lease = await openLease({
@@ -53,6 +59,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     maskClient: createMaskClient(masking, loadKey(env, 'raw')),
     forward: createForward(connection),
     ledger,
+    budget,
     lease,
     limits: config.limits,
     live,
@@ -68,6 +75,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
       const left = await ledger.drain(5_000);
       if (left > 0) log.error({ left }, 'frames without an ack are lost with this process');
       lease.close();
+      clearInterval(looking);
       await Promise.all([decisions.drain(), masking.drain(), frames.drain(), control.drain()]);
     },
   };

@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BodyNote, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
+import type { Share } from './budget.ts';
 import { Refusal } from './refusal.ts';
 
 /** A broker that has not acknowledged by then counts as gone for this call; the frame stays due. */
@@ -11,6 +12,8 @@ const frameBytes = 256 * 1024;
 const windowBytes = 256 * 1024;
 /** and by this long. */
 const windowMs = 200;
+/** What a frame is larger than its bytes, in the broker's store: about so much. */
+const frameOverheadBytes = 512;
 /** Of reads, so much of the response body is recorded; of writes, and where a policy says so, all of it. */
 const readBodyBytes = 64 * 1024;
 
@@ -19,13 +22,15 @@ export class CallRecord {
   readonly id: string;
   readonly session: string;
   readonly #ledger: Ledger;
+  readonly #share: Share;
   readonly #startedAt = performance.now();
   #written = false;
   #ended = false;
   #response: ResponseRecord | undefined;
 
-  constructor(ledger: Ledger, id: string, session: string) {
+  constructor(ledger: Ledger, share: Share, id: string, session: string) {
     this.#ledger = ledger;
+    this.#share = share;
     this.id = id;
     this.session = session;
   }
@@ -53,7 +58,7 @@ export class CallRecord {
   /** Opens the response's part of the record. */
   response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWhole: boolean): ResponseRecord {
     const limit = recorded === 'digest' ? 0 : isWhole ? Number.POSITIVE_INFINITY : readBodyBytes;
-    this.#response = new ResponseRecord(this.#ledger, this, meta, recorded, limit);
+    this.#response = new ResponseRecord(this.#ledger, this.#share, this, meta, recorded, limit);
     return this.#response;
   }
 
@@ -77,6 +82,7 @@ export class CallRecord {
 /** The masked bytes of one response, as they go to the agent. */
 export class ResponseRecord {
   readonly #ledger: Ledger;
+  readonly #share: Share;
   readonly #record: CallRecord;
   readonly #meta: FrameMeta['response'];
   readonly #recorded: BodyNote['recorded'];
@@ -89,28 +95,37 @@ export class ResponseRecord {
 
   constructor(
     ledger: Ledger,
+    share: Share,
     record: CallRecord,
     meta: FrameMeta['response'],
     recorded: BodyNote['recorded'],
     limit: number,
   ) {
     this.#ledger = ledger;
+    this.#share = share;
     this.#record = record;
     this.#meta = meta;
     this.#recorded = recorded;
     this.#limit = limit;
   }
 
-  /** Records bytes before they are delivered, and waits while too many run ahead. Throws `Refusal`. */
-  async append(bytes: Buffer): Promise<void> {
-    this.#hash.update(bytes);
-    const recorded = bytes.subarray(0, Math.max(0, this.#limit - this.#bytes));
-    for (let at = 0; at < recorded.length; at += frameBytes) {
-      this.#publish(recorded.subarray(at, at + frameBytes), this.#bytes + at);
-    }
-    this.#bytes += bytes.length;
+  /**
+   * Records bytes before they are delivered. Waits while the store has no room for more of this agent's, and while too
+   * many run ahead of their acks. Throws `Refusal`, and what `over` aborts with: the call's end.
+   */
+  async append(bytes: Buffer, over: AbortSignal): Promise<void> {
+    const storedBytes = this.#storedBytes(bytes);
+    if (storedBytes > 0) await this.#share.claim(storedBytes, over);
+    this.#write(bytes);
     const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
     if (late || this.#aheadBytes > windowBytes) await this.settled();
+  }
+
+  /** Records the last words of a call that is being cut, and waits for nothing but their ack. Throws `Refusal`. */
+  async conclude(bytes: Buffer): Promise<void> {
+    this.#share.take(this.#storedBytes(bytes));
+    this.#write(bytes);
+    await this.settled();
   }
 
   /** Waits until everything recorded is acknowledged: the last byte goes out after that. Throws `Refusal`. */
@@ -126,20 +141,34 @@ export class ResponseRecord {
     return { body, sha256: this.#hash.digest('hex') };
   }
 
+  /** What of these bytes is recorded: of a long answer perhaps only the beginning. */
+  #recordedOf(bytes: Buffer): Buffer {
+    return bytes.subarray(0, Math.max(0, this.#limit - this.#bytes));
+  }
+
+  #storedBytes(bytes: Buffer): number {
+    const { length } = this.#recordedOf(bytes);
+    return length + Math.ceil(length / frameBytes) * frameOverheadBytes;
+  }
+
+  #write(bytes: Buffer): void {
+    this.#hash.update(bytes);
+    const recorded = this.#recordedOf(bytes);
+    for (let at = 0; at < recorded.length; at += frameBytes) {
+      this.#publish(recorded.subarray(at, at + frameBytes), this.#bytes + at);
+    }
+    this.#bytes += bytes.length;
+  }
+
   #publish(bytes: Buffer, offset: number): void {
     if (this.#aheadBytes === 0) this.#aheadSince = performance.now();
     this.#aheadBytes += bytes.length;
+    const { id: call, session } = this.#record;
     const acked = this.#ledger
-      .append('bytes', {
-        kind: 'response',
-        call: this.#record.id,
-        session: this.#record.session,
-        meta: this.#meta,
-        bytes,
-        offset,
-      })
+      .append('bytes', { kind: 'response', call, session, meta: this.#meta, bytes, offset })
       .then(() => {
         this.#aheadBytes -= bytes.length;
+        this.#share.stored(bytes.length + frameOverheadBytes);
       });
     this.#last = Promise.all([this.#last, acked]).then(() => undefined);
   }
