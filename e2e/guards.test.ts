@@ -42,6 +42,39 @@ const guards = [
     tests: 'services/approval/src/writer.test.ts',
     pattern: 'returns only after',
   },
+  {
+    what: 'the look at what an agent has in the store',
+    file: 'services/ingress/src/budget.ts',
+    guard: 'if (this.#level === undefined) return true;',
+    without: 'return true;',
+    tests: 'services/ingress/src/budget.test.ts',
+    pattern: 'comes to half',
+  },
+  {
+    what: 'the end of a wait with its call',
+    file: 'services/ingress/src/budget.ts',
+    guard: "signal.addEventListener('abort', leave);",
+    without: '',
+    tests: 'services/ingress/src/budget.test.ts',
+    pattern: 'let go by the end',
+  },
+  {
+    what: 'the look at refused calls',
+    file: 'libs/runtime/src/lane.ts',
+    guard: 'this.#isRefusing = true;',
+    without: '',
+    tests: 'libs/runtime/src/lane.test.ts',
+    pattern: 'full store of calls',
+  },
+  {
+    what: 'the queue behind a refused frame',
+    file: 'libs/runtime/src/lane.ts',
+    guard:
+      'if (this.#held.isEmpty && this.#broker.connected()) this.#publish(token, due);\n      else this.#held.add(token);',
+    without: 'this.#publish(token, due);',
+    tests: 'libs/runtime/src/lane.test.ts',
+    pattern: 'full store of calls',
+  },
 ] as const;
 
 /** A copy of the tree that shares the packages of this one. */
