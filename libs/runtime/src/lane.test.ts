@@ -4,10 +4,11 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeFrame, partitions, type StreamKey } from '@sluice/model';
 import { newSealer, TestBroker, until } from '@sluice/testing';
-import { type Broker, ensureStreams, openBroker } from './broker.ts';
+import { type Broker, openBroker } from './broker.ts';
 import { consumeFrames, type FrameIntake } from './frames.ts';
 import { type Entry, type Ledger, openLedger } from './ledger.ts';
 import { createLogger } from './log.ts';
+import { provision } from './provision.ts';
 import { storeSizes } from './store.ts';
 
 const log = createLogger('test', '/dev/null');
@@ -21,7 +22,7 @@ before(async () => {
   server = await TestBroker.start();
   broker = await openBroker(server.env, 'test', log);
   const sizes = { SLUICE_CALLS_MAX_BYTES: String(16 * mebibyte), SLUICE_BYTES_MAX_BYTES: String(16 * mebibyte) };
-  await ensureStreams(broker, storeSizes(sizes));
+  await provision(broker, storeSizes(sizes));
   broker.nats.subscribe('sluice.*.*', { callback: (_, message) => void heard.push(message.data) });
 });
 
