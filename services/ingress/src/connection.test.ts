@@ -30,6 +30,7 @@ class Rig {
 
 class FakeResponse extends EventEmitter {
   headersSent = false;
+  writableEnded = false;
   readonly headers = new Map<string, string>();
   setHeader(name: string, value: string): void {
     this.headers.set(name, value);
@@ -85,4 +86,24 @@ test('over h1 a request behind another ends the connection with the answer in ha
   assert.equal(rig.wire.isCut, true);
   response.emit('close');
   assert.equal(early(), 'early', 'a connection that pipelined once is not trusted again');
+});
+
+test('a request that follows a whole answer is taken, even before the answer is known to be sent', () => {
+  const rig = new Rig();
+  const { response } = rig.call('read');
+  response.headersSent = true;
+  response.writableEnded = true;
+  rig.call('read');
+  response.emit('close');
+  assert.equal(rig.wire.isCut, false);
+});
+
+test('a request behind an answer whose head is out ends the connection with that answer', () => {
+  const rig = new Rig();
+  const { response } = rig.call('read');
+  response.headersSent = true;
+  assert.equal(rig.connection.begin({ complete: true } as Request, new FakeResponse() as unknown as Response), 'early');
+  assert.equal(rig.wire.isCut, false);
+  response.emit('close');
+  assert.equal(rig.wire.isCut, true);
 });

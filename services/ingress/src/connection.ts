@@ -47,9 +47,13 @@ export class Connection {
     this.#session = session;
   }
 
-  /** Counts a request in, until its answer is closed. `early`: over h1 it came before that, and is not to be taken. */
+  /**
+   * Counts a request in, until its answer is closed. `early`: over h1 it came before the last answer was given, and is
+   * not to be taken. An agent may have that answer, and ask again, before this process hears that it is sent.
+   */
   begin(request: Request, response: Response): 'taken' | 'early' {
-    if (this.#session === undefined && (this.#early > 0 || this.#inHand.size > 0)) {
+    const isAnswering = this.#inHand.values().some(({ writableEnded }) => !writableEnded);
+    if (this.#session === undefined && (this.#early > 0 || isAnswering)) {
       this.#refuseEarly();
       return 'early';
     }
@@ -86,8 +90,10 @@ export class Connection {
    */
   #refuseEarly(): void {
     if (++this.#early > this.#limits.pipelinedRequests) this.#wire.destroy();
+    if (this.#early > 1) return;
     for (const response of this.#inHand.values()) {
-      if (!response.headersSent) response.setHeader('connection', 'close');
+      if (response.headersSent) response.once('close', () => this.#wire.destroy());
+      else response.setHeader('connection', 'close');
     }
   }
 
