@@ -13,7 +13,7 @@ const guards = [
   {
     what: 'the wait for the write-ahead',
     file: 'services/ingress/src/pipeline.ts',
-    guard: 'await call.writeAhead();',
+    guard: "await Promise.all([call.writeAhead(), failpoint('after-publish')]);",
     without: 'void call.writeAhead().catch(() => undefined);',
     tests: 'e2e/faults.test.ts',
     pattern: 'broker gone before ack',

@@ -5,6 +5,7 @@ export interface Failpoint {
     | 'stall-before-response'
     | 'reset-before-response'
     | 'stall-after-first-byte'
+    | 'stall-half-way'
     | 'reset-after-first-byte'
     | 'wrong-content-type';
 }

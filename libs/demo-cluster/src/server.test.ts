@@ -107,6 +107,17 @@ test('a response may stall after its first byte', async () => {
   assert.equal(textAt(JSON.parse(`{${await text(incoming)}`), 'kind'), 'ConfigMap');
 });
 
+test('a response may stall half way', async () => {
+  const whole = await text(await send('GET'));
+  const stalled = cluster.arm({ kind: 'stall-half-way', target });
+  const incoming = await send('GET');
+  const [first] = (await once(incoming, 'data')) as [Buffer];
+  await stalled.reached;
+  assert.equal(first.length, whole.length >> 1);
+  stalled.release();
+  assert.equal(first.toString() + (await text(incoming)), whole);
+});
+
 test('a connection may be reset after the first byte of the response, which arrives', async () => {
   const reset = cluster.arm({ kind: 'reset-after-first-byte', target });
   const incoming = await send('GET');

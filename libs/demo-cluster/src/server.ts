@@ -135,14 +135,16 @@ async function send(response: ServerResponse, made: ApiAnswer, fault: Fault | un
   const bytes = made.kind === 'bytes' ? made.body : Buffer.from(JSON.stringify(made.body));
   const type = made.kind === 'bytes' ? made.contentType : 'application/json';
   response.writeHead(made.kind === 'bytes' ? 200 : made.code, { 'content-type': type, 'content-length': bytes.length });
-  if (fault?.kind !== 'stall-after-first-byte' && fault?.kind !== 'reset-after-first-byte') {
+  const isHalf = fault?.kind === 'stall-half-way';
+  if (fault?.kind !== 'stall-after-first-byte' && fault?.kind !== 'reset-after-first-byte' && !isHalf) {
     response.end(bytes);
     return;
   }
-  await new Promise((written) => response.write(bytes.subarray(0, 1), written));
+  const first = isHalf ? bytes.length >> 1 : 1;
+  await new Promise((written) => response.write(bytes.subarray(0, first), written));
   await fault.trip();
   if (fault.kind === 'reset-after-first-byte') response.destroy();
-  else response.end(bytes.subarray(1));
+  else response.end(bytes.subarray(first));
 }
 
 function sendError(response: ServerResponse, error: unknown): void {

@@ -17,6 +17,8 @@ export interface Delivery {
   readonly isRecordFull: boolean;
   /** Aborts when the call is cut, with the `Refusal` that names why. */
   readonly cut: AbortSignal;
+  /** The agent has all of its answer, and the outcome is not written yet. */
+  readonly atEnd: () => Promise<void> | undefined;
 }
 
 /** The agent closed the connection while its answer was on the way. */
@@ -77,6 +79,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   }
   await body.settled();
   out.end(held);
+  await delivery.atEnd();
   record.outcome('completed', status);
 }
 

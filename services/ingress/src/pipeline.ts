@@ -23,8 +23,14 @@ import {
   refuseMaskedSelector,
 } from './request.ts';
 
-/** Where the fault experiments can stop a call. */
-export type FailpointName = 'before-ask' | 'before-ack' | 'after-ack' | 'after-first-upstream-byte';
+/** Where the fault experiments can stop a call; further points are in the cluster's hands. */
+export type FailpointName =
+  | 'before-ask'
+  | 'before-ack'
+  | 'after-publish'
+  | 'after-ack'
+  | 'after-first-upstream-byte'
+  | 'before-outcome';
 
 /** What the stages of a call work with. */
 export interface PipelineParts extends CallParts {
@@ -75,7 +81,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       call.decided(decision);
       if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
       await failpoint('before-ack');
-      await call.writeAhead();
+      await Promise.all([call.writeAhead(), failpoint('after-publish')]);
       await failpoint('after-ack');
       if (isGone(response)) throw new AgentGone();
       const { record } = call;
@@ -88,7 +94,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       const isRecordFull = level === 'full';
       await forward(request, response, outgoing, async (answer) => {
         await failpoint('after-first-upstream-byte');
-        await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut });
+        const atEnd = (): Promise<void> | undefined => failpoint('before-outcome');
+        await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut, atEnd });
       }).finally(() => bound.release());
       // A call whose agent left before an answer came has no other end.
       record.outcome('aborted', 0);
