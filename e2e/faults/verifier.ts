@@ -1,0 +1,250 @@
+// Judges a record by what the cluster and the agents saw: the invariants that hold whatever breaks.
+import { createHash } from 'node:crypto';
+import { type Frame, type FrameMeta, frameHashHolds, noCall, noHash, reasons } from '@sluice/model';
+import type { Arrived } from '@sluice/testing';
+import type { Exchange } from './load.ts';
+
+/**
+ * I1: what the cluster saw was recorded, and allowed, before it came there. I2: what agent and cluster got is what the
+ * record says. I3: each ledger is whole and unforged. I4: of what was refused the cluster saw nothing. I5: each call
+ * has one end, for the agent too. I7: nothing leaks.
+ */
+export const invariants = ['I1', 'I2', 'I3', 'I4', 'I5', 'I7'] as const;
+export type Invariant = (typeof invariants)[number];
+
+export interface Violation {
+  readonly invariant: Invariant;
+  /** `call ID`, `exchange TAG`, `frame LEDGER#SEQ`, `quarantine SHA-256` or `process NAME`. */
+  readonly place: string;
+  /** Of the exchange it is about, where one is known. */
+  readonly tag: string;
+  readonly what: string;
+}
+
+/** One row of the record. */
+export interface RecordedFrame {
+  readonly frame: Frame;
+  /** Header and body, as they were published. */
+  readonly message: Uint8Array;
+  readonly storedAtMicros: number;
+}
+
+/** What all sides have to say about some calls. */
+export interface Evidence {
+  /** By the cluster: every request with an `Audit-ID`, in the order they came. */
+  readonly arrived: readonly Arrived[];
+  /** By the agents. */
+  readonly exchanges: readonly Exchange[];
+  /** By the record. */
+  readonly frames: readonly RecordedFrame[];
+  readonly quarantine: readonly { readonly reason: string; readonly message: Uint8Array }[];
+}
+
+/** All that the record has of one call. */
+interface Recorded {
+  readonly id: string;
+  tag: string;
+  call: { readonly meta: FrameMeta['call']; readonly frame: Frame; readonly storedAtMicros: number } | undefined;
+  readonly responses: Frame[];
+  readonly outcomes: FrameMeta['outcome'][];
+}
+
+/** Every violation, in the order of the invariants. */
+export function verify(evidence: Evidence): Violation[] {
+  const calls = callsOf(evidence.frames);
+  const byTag = new Map([...calls.values()].map((call) => [call.tag, call]));
+  const found = [
+    ...recordedFirst(evidence, calls),
+    ...exchangesAgree(evidence, byTag),
+    ...ledgersHold(evidence),
+    ...refusalsHold(evidence, calls),
+    ...endsOnce(evidence, calls),
+  ];
+  return found.toSorted((a, b) => invariants.indexOf(a.invariant) - invariants.indexOf(b.invariant));
+}
+
+function callsOf(frames: readonly RecordedFrame[]): Map<string, Recorded> {
+  const calls = new Map<string, Recorded>();
+  const of = (id: string): Recorded => {
+    const known = calls.get(id) ?? { id, tag: '', call: undefined, responses: [], outcomes: [] };
+    calls.set(id, known);
+    return known;
+  };
+  for (const { frame, storedAtMicros } of frames) {
+    if (frame.call === noCall) continue;
+    if (frame.kind === 'call') {
+      const meta = JSON.parse(frame.meta) as FrameMeta['call'];
+      const call = of(frame.call);
+      call.call ??= { meta, frame, storedAtMicros };
+      call.tag = meta.userAgent;
+    } else if (frame.kind === 'response') of(frame.call).responses.push(frame);
+    else if (frame.kind === 'outcome') of(frame.call).outcomes.push(JSON.parse(frame.meta) as FrameMeta['outcome']);
+  }
+  return calls;
+}
+
+function* recordedFirst({ arrived }: Evidence, calls: ReadonlyMap<string, Recorded>): Generator<Violation> {
+  const seen = new Map<string, number>();
+  for (const { auditId, method, target, headers, atMs, body } of arrived) {
+    const violation = (what: string): Violation => {
+      return { invariant: 'I1', place: `call ${auditId}`, tag: headers['user-agent'] ?? '', what };
+    };
+    const recorded = calls.get(auditId)?.call;
+    if (recorded === undefined) {
+      yield violation(`the cluster saw ${method} ${target}, which is not in the record`);
+      continue;
+    }
+    const { meta, storedAtMicros, frame } = recorded;
+    if (meta.decision.effect !== 'allow') yield violation(`the cluster saw a call that is ${meta.decision.effect}`);
+    if (Math.floor(storedAtMicros / 1000) > atMs) {
+      yield violation(`the cluster saw it ${storedAtMicros / 1000 - atMs} ms before it was on disk`);
+    }
+    if (meta.method !== method || meta.target !== target) {
+      yield violation(`recorded is ${meta.method} ${meta.target}, the cluster saw ${method} ${target}`);
+    }
+    if (meta.body?.recorded === 'masked' && isPlain(meta) && !body.equals(frame.bytes)) {
+      yield { ...violation('the recorded request is not what the cluster got'), invariant: 'I2' };
+    }
+    const times = (seen.get(auditId) ?? 0) + 1;
+    seen.set(auditId, times);
+    // A read may be sent again over a new connection, once.
+    if (times > (method === 'GET' ? 2 : 1)) yield violation(`the cluster saw it ${times} times`);
+  }
+}
+
+/** Whether masking changes nothing of such an object. */
+function isPlain({ attributes }: FrameMeta['call']): boolean {
+  return attributes.kind === 'resource' && attributes.resource !== 'secrets';
+}
+
+/** Of reads, at least so much of an answer is recorded. */
+const recordedOfReads = 64 * 1024;
+/** What an agent may have before its record is on disk: the window of 256 KiB, and the piece that went over it. */
+const windowBytes = 512 * 1024;
+
+function* exchangesAgree(evidence: Evidence, byTag: ReadonlyMap<string, Recorded>): Generator<Violation> {
+  const arrived = new Map(evidence.arrived.map((request) => [request.headers['user-agent'], request]));
+  for (const exchange of evidence.exchanges) {
+    const { tag, status, received, ended, method } = exchange;
+    if (status === 0 || reasonIn(exchange) !== '') continue;
+    const call = byTag.get(tag);
+    const request = arrived.get(tag);
+    const place = `call ${call?.id ?? request?.auditId ?? ''}`;
+    const violation = (what: string): Violation => {
+      return { invariant: 'I2', place, tag, what: `${method} ${exchange.target}: ${what}` };
+    };
+    if (request === undefined || call?.call === undefined) {
+      yield violation(`the agent got ${status}, made up: the ${request ? 'record' : 'cluster'} knows nothing of it`);
+      continue;
+    }
+    if (!exchange.sent.equals(request.body)) yield violation('the cluster got another body than the agent sent');
+    let recorded = 0;
+    for (const { offset, bytes } of call.responses) {
+      const got = received.subarray(offset, offset + bytes.byteLength);
+      recorded += got.length;
+      if (!got.equals(bytes.subarray(0, got.length))) yield violation('the agent got other bytes than the record has');
+    }
+    const end = realEnd(call);
+    const isRead = method === 'GET';
+    const due = isRead ? Math.min(received.length, recordedOfReads) : received.length;
+    const ahead = exchange.isLive || ended !== 'whole' ? windowBytes : 0;
+    if (recorded < due - ahead) {
+      yield violation(`the agent got ${received.length} bytes, the record has ${recorded} of them`);
+    }
+    if (ended !== 'whole' || end === undefined) continue;
+    if (end.body?.bytes !== received.length || end.sha256 !== createHash('sha256').update(received).digest('hex')) {
+      yield violation(`a whole answer of ${received.length} bytes is recorded as one of ${end.body?.bytes}`);
+    }
+  }
+}
+
+/** Every ledger: each position once, the chain from the first frame on. Nothing else came than frames. */
+function* ledgersHold({ frames, quarantine }: Evidence): Generator<Violation> {
+  const ledgers = Map.groupBy(frames, ({ frame }) => frame.ledger);
+  const missing = new Set<string>();
+  for (const { frame } of frames) {
+    if (frame.kind !== 'ledger-closed') continue;
+    const closed = JSON.parse(frame.meta) as FrameMeta['ledger-closed'];
+    for (const [first, last] of closed.missing) {
+      for (let seq = first; seq <= last; seq++) missing.add(`frame ${closed.head.ledger}#${seq}`);
+    }
+  }
+  for (const [ledger, rows] of ledgers) {
+    const ordered = rows.toSorted((a, b) => a.frame.seq - b.frame.seq);
+    let seq = 0;
+    let prev: Uint8Array | undefined = noHash;
+    for (const { frame, message } of ordered) {
+      const place = `frame ${ledger}#${frame.seq}`;
+      const violation = (what: string): Violation => ({ invariant: 'I3', place, tag: '', what });
+      if (frame.seq === seq) {
+        yield violation('the position is there twice');
+        continue;
+      }
+      for (seq++; seq < frame.seq; seq++) {
+        if (!missing.has(`frame ${ledger}#${seq}`)) {
+          yield { ...violation('a frame is missing, and nothing says so'), place: `frame ${ledger}#${seq}` };
+        }
+        prev = undefined;
+      }
+      if (!frameHashHolds(message)) yield violation('the hash is not that of the frame');
+      if (prev !== undefined && Buffer.compare(prev, frame.prev) !== 0) yield violation('the chain is broken');
+      prev = frame.hash;
+    }
+  }
+  for (const { reason, message } of quarantine) {
+    const digest = createHash('sha256').update(message).digest('hex');
+    yield { invariant: 'I3', place: `quarantine ${digest}`, tag: '', what: `in quarantine: ${reason}` };
+  }
+}
+
+function* refusalsHold({ arrived, exchanges }: Evidence, calls: ReadonlyMap<string, Recorded>): Generator<Violation> {
+  const seen = new Map(arrived.map(({ auditId, headers }) => [headers['user-agent'] ?? '', auditId]));
+  for (const exchange of exchanges) {
+    const reason = reasonIn(exchange);
+    const id = seen.get(exchange.tag);
+    if (reason === '' || id === undefined || isAfterwards(reason)) continue;
+    const what = `the agent was refused with ${reason}, and the cluster saw the call`;
+    yield { invariant: 'I4', place: `call ${id}`, tag: exchange.tag, what };
+  }
+  const ids = new Set(arrived.map(({ auditId }) => auditId));
+  for (const { id, tag, call, outcomes } of calls.values()) {
+    if (call === undefined || !ids.has(id)) continue;
+    const isRefused = call.meta.decision.effect !== 'allow' || outcomes.some(({ outcome }) => outcome === 'refused');
+    if (isRefused)
+      yield { invariant: 'I4', place: `call ${id}`, tag, what: 'refused by the record, seen by the cluster' };
+  }
+}
+
+/** Codes of refusals that say that the cluster may have seen the call. */
+function isAfterwards(reason: string): boolean {
+  return reasons[reason as keyof typeof reasons]?.http === 502;
+}
+
+function* endsOnce({ exchanges }: Evidence, calls: ReadonlyMap<string, Recorded>): Generator<Violation> {
+  for (const { tag, method, target, ended } of exchanges) {
+    if (ended !== 'forgotten') continue;
+    yield { invariant: 'I5', place: `exchange ${tag}`, tag, what: `${method} ${target}: nobody answered the agent` };
+  }
+  for (const { id, tag, call, outcomes } of calls.values()) {
+    const violation = (what: string): Violation => ({ invariant: 'I5', place: `call ${id}`, tag, what });
+    if (call === undefined) {
+      yield violation('there are frames of a call, and no call');
+      continue;
+    }
+    const real = outcomes.filter(({ outcome }) => outcome !== 'presumed-unknown').map(({ outcome }) => outcome);
+    const presumed = outcomes.length - real.length;
+    if (outcomes.length === 0) yield violation('the call has no end');
+    if (real.length > 1) yield violation(`the call has several ends: ${real.join(', ')}`);
+    if (presumed > 1) yield violation(`the call was presumed to have ended ${presumed} times`);
+  }
+}
+
+function realEnd({ outcomes }: Recorded): FrameMeta['outcome'] | undefined {
+  return outcomes.find(({ outcome }) => outcome !== 'presumed-unknown');
+}
+
+/** The reason code of Sluice's own refusals; empty for an answer of the cluster. */
+export function reasonIn({ status, received }: Pick<Exchange, 'status' | 'received'>): string {
+  if (status < 400) return '';
+  return /"reason":"SluiceReasonCode","message":"(\w+)"/.exec(received.toString())?.[1] ?? '';
+}
