@@ -8,7 +8,7 @@ import { runChild } from './child.mjs';
 import { ensurePackages, main, node, root, withServers } from './setup.mjs';
 
 const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cli/src/**/*.test.ts', 'tools/*.test.ts'];
-const endToEndTests = ['e2e/*.test.ts'];
+const endToEndTests = ['e2e/**/*.test.ts'];
 /** A test that hangs fails, rather than the whole run. */
 const timeoutMs = 600_000;
 

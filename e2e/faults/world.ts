@@ -1,0 +1,331 @@
+// A Sluice to be broken, with a cluster behind it and agents before it whose logs say what really happened.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
+import type { DemoCluster } from '@sluice/demo-cluster';
+import { type RecordsAnswer, type RecordsQuestion, type StreamKey, streams } from '@sluice/model';
+import { type Broker, createLogger, openBroker } from '@sluice/runtime';
+import { mintToken } from '@sluice/runtime/identity';
+import {
+  type Arrived,
+  happens,
+  isAlive,
+  openDemo,
+  removeScratch,
+  repository,
+  Sluice,
+  scratch,
+  type Upstream,
+  until,
+} from '@sluice/testing';
+import type { Door } from './client.ts';
+import { FaultyDatabase } from './database.ts';
+import { Load } from './load.ts';
+import { readRecord } from './record.ts';
+import type { Evidence, Violation } from './verifier.ts';
+
+/** `embedded`: chDB in the recorder. `server`: a ClickHouse server that fails as it is told. */
+export type DatabaseKind = 'embedded' | 'server';
+
+/** What a world leaves behind. */
+export interface Remains {
+  readonly evidence: Evidence;
+  /** Of its processes, not of its record. */
+  readonly violations: readonly Violation[];
+}
+
+const agents = ['writer', 'builder', 'archivist'];
+const tokenSeconds = 3_600;
+/** So long after the last fault everything has to be recorded, and every call has its end. */
+const settleMs = 60_000;
+/** A question that was on its way to a recorder that died is lost, and asked again after this. */
+const askMs = 5_000;
+/** A writer that is dead for so long is taken for dead, so that no run waits half a minute for it. */
+const leaseMs = 3_000;
+const graceMs = 5_000;
+/** Longer than it takes to close the ledger of a writer that is dead. */
+const closingMs = 3_000;
+/** File descriptors that come and go in an ingress at rest. */
+const spareDescriptors = 16;
+/** What an ingress may hold in memory after a load. */
+const residentBudgetBytes = 400 * 2 ** 20;
+
+const policies = `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: faults }
+spec:
+  subjects: [{ group: faults }, { agent: demo }]
+  obligations:
+    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
+  rules:
+    - { name: hands-off, effect: deny, verbs: [delete], resources: [namespaces], reason: "Namespaces stay." }
+    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*"] }
+    - { name: change, effect: allow, verbs: [create, update, patch, delete], resources: [configmaps, secrets] }
+    - { name: discovery, effect: allow, verbs: [get], nonResourceURLs: ["/version"] }
+---
+apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: faults-in-full }
+spec:
+  subjects: [{ group: faults/full }]
+  obligations:
+    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
+    record: full
+  rules:
+    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*"] }
+`;
+
+export class World {
+  readonly sluice: Sluice;
+  readonly cluster: DemoCluster;
+  /** A connection to the broker that may do everything. */
+  readonly broker: Broker;
+  /** Only with a `server`. */
+  readonly database: FaultyDatabase | undefined;
+  readonly #dir: string;
+  readonly #upstream: Upstream;
+  readonly #door: Door;
+  readonly #loads: Load[] = [];
+  readonly #openedMs = Date.now();
+  readonly #restingDescriptors: number;
+
+  private constructor(
+    dir: string,
+    upstream: Upstream & { readonly cluster: DemoCluster },
+    sluice: Sluice,
+    door: Door,
+    broker: Broker,
+    database: FaultyDatabase | undefined,
+  ) {
+    this.#dir = dir;
+    this.#upstream = upstream;
+    this.cluster = upstream.cluster;
+    this.sluice = sluice;
+    this.#door = door;
+    this.broker = broker;
+    this.database = database;
+    this.#restingDescriptors = this.#descriptors();
+  }
+
+  static async open(kind: DatabaseKind): Promise<World> {
+    const dir = scratch();
+    const home = join(dir, 'home');
+    const policyDir = join(dir, 'policies');
+    mkdirSync(policyDir);
+    writeFileSync(join(policyDir, 'faults.yaml'), policies);
+    const upstream = await openDemo(dir);
+    const database = kind === 'server' ? await FaultyDatabase.open(join(dir, 'database')) : undefined;
+    const port = await freePort();
+    const sluice = await Sluice.start({
+      home,
+      flags: ['--port', String(port), '--kubeconfig', upstream.kubeconfig, '--policies', policyDir],
+      env: {
+        SLUICE_RESTART_DELAY_MS: '50',
+        SLUICE_LEDGER_LEASE_MS: String(leaseMs),
+        SLUICE_LEDGER_GRACE_MS: String(graceMs),
+        ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database.url }),
+      },
+    });
+    const keys = join(home, 'keys');
+    const tokens: Record<string, string> = {};
+    for (const agent of agents) {
+      const groups = agent === 'archivist' ? ['faults', 'faults/full'] : ['faults'];
+      tokens[agent] = await mintToken(keys, { agent, groups, ttlSeconds: tokenSeconds });
+    }
+    const broker = await openBroker(brokerEnv(home), 'faults', createLogger('faults', '/dev/null'));
+    return new World(dir, upstream, sluice, { port, home, tokens }, broker, database);
+  }
+
+  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests. */
+  load(run: string): Load {
+    const load = new Load(this.#door, run);
+    this.#loads.push(load);
+    return load;
+  }
+
+  pid(part: string): number {
+    return this.sluice.state().parts[part] ?? 0;
+  }
+
+  /** Ends a part, which its supervisor starts again. Returns when the signal was sent: milliseconds, monotonic. */
+  async kill(part: string, signal: NodeJS.Signals): Promise<number> {
+    const pid = this.pid(part);
+    const sentMs = performance.now();
+    process.kill(pid, signal);
+    await until(`the end of ${part}`, () => !isAlive(pid));
+    return sentMs;
+  }
+
+  /** Stops a part where it is; returns how to let it go on. */
+  freeze(part: string): () => void {
+    const pid = this.pid(part);
+    process.kill(pid, 'SIGSTOP');
+    return () => void process.kill(pid, 'SIGCONT');
+  }
+
+  /** Waits until changes go through, and the recorder answers. Milliseconds since `sinceMs`. */
+  async healed(load: Load, sinceMs: number): Promise<number> {
+    await until('a change to go through', async () => (await load.probe()).status === 201);
+    await until('the recorder to answer', async () => (await this.#ask({ kind: 'calls', limit: 1 })) !== undefined);
+    return performance.now() - sinceMs;
+  }
+
+  /** Leaves a stream no more room than `spareBytes`. Returns how to give it back. */
+  async shrink(stream: StreamKey, spareBytes: number): Promise<() => Promise<void>> {
+    const { name } = streams[stream];
+    const manager = await jetstreamManager(this.broker.nats);
+    const { config, state } = await manager.streams.info(name);
+    await manager.streams.update(name, { max_bytes: state.bytes + spareBytes });
+    return async () => {
+      await manager.streams.update(name, { max_bytes: config.max_bytes });
+    };
+  }
+
+  residentBytes(part: string): number {
+    const status = readFileSync(`/proc/${this.pid(part)}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+  }
+
+  /** Frames that the broker holds. */
+  async held(stream: StreamKey): Promise<number> {
+    const info = await this.broker.request(`$JS.API.STREAM.INFO.${streams[stream].name}`, new Uint8Array(0), 2_000);
+    const { state } = JSON.parse(Buffer.from(info).toString()) as { readonly state: { readonly messages: number } };
+    return state.messages;
+  }
+
+  /** Lets everything come to rest, stops Sluice, and reads what there is to read. */
+  async close(): Promise<Remains> {
+    const violations = await this.#settle();
+    await this.broker.nats.close();
+    const code = await this.sluice.stop();
+    if (code !== 0) violations.push(leak('sluice up', `it ended with ${code}`));
+    const arrived = this.cluster.log.filter((entry): entry is Arrived => entry.kind === 'request');
+    const record =
+      this.database === undefined
+        ? await readRecord(join(this.sluice.home, 'database'))
+        : await this.database.readRecord();
+    await this.database?.close();
+    await this.#upstream.close();
+    removeScratch(this.#dir);
+    const exchanges = this.#loads.flatMap((load) => load.exchanges);
+    // What Sluice itself asks as it starts is no call.
+    return { violations, evidence: { ...record, exchanges, arrived: arrived.filter(({ auditId }) => auditId !== '') } };
+  }
+
+  /** How often a part's log has this text. */
+  logged(part: string, text: string): number {
+    return readFileSync(join(this.sluice.home, 'log', `${part}.log`), 'utf8').split(text).length - 1;
+  }
+
+  async #settle(): Promise<Violation[]> {
+    const deadline = performance.now() + settleMs;
+    while (performance.now() < deadline) {
+      const held = await Promise.all([this.held('calls'), this.held('bytes')]).catch(() => [1]);
+      if (held.every((frames) => frames === 0) && (await this.#openCalls()) === 0) break;
+      await sleep(200);
+    }
+    // What is missing is named when its writer is taken for dead, and that may not have lost a call's end.
+    if (await this.#hasGaps()) await sleep(graceMs + closingMs);
+    const found: Violation[] = [];
+    const descriptors = this.#descriptors();
+    if (descriptors > this.#restingDescriptors + spareDescriptors) {
+      found.push(leak('ingress', `${descriptors} file descriptors at rest, ${this.#restingDescriptors} at first`));
+    }
+    const resident = this.residentBytes('ingress');
+    if (resident > residentBudgetBytes) found.push(leak('ingress', `${resident} bytes resident at rest`));
+    return found;
+  }
+
+  async #hasGaps(): Promise<boolean> {
+    const answer = await this.#ask({ kind: 'ledgers' });
+    return answer?.kind === 'ledgers' && answer.ledgers.some(({ rows, first, last }) => rows < last - first + 1);
+  }
+
+  /** Calls of this world without an outcome. */
+  async #openCalls(): Promise<number> {
+    let open = 0;
+    let before: string | undefined;
+    for (;;) {
+      const answer = await this.#ask({
+        kind: 'calls',
+        sinceMs: this.#openedMs,
+        limit: 1_000,
+        ...(before === undefined ? {} : { before }),
+      });
+      if (answer?.kind !== 'calls') return Number.POSITIVE_INFINITY;
+      open += answer.calls.filter(({ outcome }) => outcome === null).length;
+      const last = answer.calls.at(-1)?.id;
+      if (answer.calls.length < 1_000 || last === before) return open;
+      before = last;
+    }
+  }
+
+  /** Asks the recorder; `undefined` when it does not answer. */
+  async #ask(question: RecordsQuestion): Promise<RecordsAnswer | undefined> {
+    const outgoing = request({
+      socketPath: join(this.sluice.home, 'control.sock'),
+      path: '/v1/records',
+      method: 'POST',
+      signal: AbortSignal.timeout(askMs),
+    });
+    outgoing.end(JSON.stringify(question));
+    try {
+      const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+      const answered = await buffer(response);
+      return response.statusCode === 200 ? (JSON.parse(answered.toString()) as RecordsAnswer) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Of ingress; 0 when it is gone. */
+  #descriptors(): number {
+    const dir = `/proc/${this.pid('ingress')}/fd`;
+    return existsSync(dir) ? readdirSync(dir).length : 0;
+  }
+}
+
+function leak(name: string, what: string): Violation {
+  return { invariant: 'I7', place: `process ${name}`, tag: '', what };
+}
+
+/** How to reach the broker of a Sluice, with the rights of its owner. */
+export function brokerEnv(home: string): { readonly SLUICE_NATS_URL: string } {
+  const [, address = ''] = /listen: "([^"]+)"/.exec(readFileSync(join(home, 'broker', 'nats.conf'), 'utf8')) ?? [];
+  const password = readFileSync(join(home, 'keys', 'broker.password'), 'utf8');
+  return { SLUICE_NATS_URL: `nats://sluice:${encodeURIComponent(password)}@${address}` };
+}
+
+/** A port of this moment: an ingress that was killed comes back to it. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await happens(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await happens(probe, 'close');
+  return port;
+}
+
+/** The commit of this tree; empty where it is a copy without one. */
+export function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: repository, encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return '';
+  }
+}
+
+/** What the runs were made with. */
+export function versions(): Readonly<Record<string, string>> {
+  const said = (command: string, ...args: string[]): string => execFileSync(command, args, { encoding: 'utf8' }).trim();
+  return {
+    node: process.version,
+    broker: said(process.env['SLUICE_NATS_SERVER'] ?? 'nats-server', '--version').replace(/^nats-server: /, ''),
+  };
+}
