@@ -13,6 +13,7 @@ import {
 import {
   assertStreams,
   consumeFrames,
+  failpoints,
   integer,
   ledgerSettings,
   openBroker,
@@ -33,7 +34,11 @@ const headsMs = 60_000;
 /** Its own last frames are waited for this long before the recorder stops. */
 const lastFramesMs = 3_000;
 
+/** Where the fault experiments can stop a batch. Before it is inserted, the one before it has been acknowledged. */
+type FailpointName = 'before-insert' | 'after-insert';
+
 runService('recorder', process.env, async ({ env, log, fail }) => {
+  const failpoint = failpoints<FailpointName>(env);
   const database = databaseOf(env);
   const store = await openStore(database);
   const secondHome = new SecondHome(required(env, 'SLUICE_SEALS_DIR'), (ledger) => store.sealKey(ledger), log);
@@ -48,7 +53,9 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
   let keeper: Keeper | undefined;
   const intake = await consumeFrames(frames, log, async (batch) => {
     partitions?.assertHeld();
+    await failpoint('before-insert');
     const { fresh, repeated, quarantined } = await store.insert(batch);
+    await failpoint('after-insert');
     // Before the acks: a seal that did not reach its second home comes again with its batch.
     await secondHome.keep([...fresh, ...repeated]);
     if (quarantined > 0) log.error({ quarantined }, 'messages that have no place in the record went to quarantine');
