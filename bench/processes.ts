@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { ServiceMessage } from '@sluice/runtime';
 
 export const repository: string = resolve(import.meta.dirname, '..');
 const ticksPerSecond = 100;
@@ -21,10 +22,17 @@ export class Processes {
 
   /** Starts a program of the repository, and waits until it says over IPC that it is ready. */
   async start(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Started> {
-    const child = fork(join(repository, program), args, { env: { ...process.env, ...env } });
+    const child = fork(join(repository, program), args, {
+      env: { ...process.env, ...env },
+      // What services log has no place between the lines of a table.
+      stdio: ['ignore', 'inherit', 'ignore', 'ipc'],
+    });
     this.#children.push(child);
-    const [message] = (await once(child, 'message')) as [{ facts: { port?: number } }];
-    return { pid: child.pid ?? 0, port: message.facts.port ?? 0 };
+    const gone = once(child, 'exit').then(() => Promise.reject(new Error(`${program} ended before it was ready`)));
+    gone.catch(() => undefined);
+    const [said] = (await Promise.race([once(child, 'message'), gone])) as [ServiceMessage];
+    if (said.kind === 'unable') throw new Error(`${program}: ${said.message}`);
+    return { pid: child.pid ?? 0, port: Number(said.facts['port'] ?? 0) };
   }
 
   /** Starts any program. */

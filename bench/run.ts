@@ -16,6 +16,6 @@ const unknown = asked.find((name) => parts[name] === undefined);
 if (unknown === undefined) {
   for (const name of asked.length === 0 ? Object.keys(parts) : asked) await parts[name]?.();
 } else {
-  console.error(`sluice: ${unknown} is not measured; there are ${Object.keys(parts).join(', ')}`);
+  console.error(`sluice: the bench has no part ${unknown}; it has ${Object.keys(parts).join(', ')}`);
   process.exitCode = 1;
 }
