@@ -9,9 +9,9 @@ import { views } from './views.ts';
  */
 export const migrations: readonly (readonly string[])[] = [
   [
-    // In the order of the ledgers, as proofs are read. `header` is a frame's header verbatim; bytes come in as base64
-    // (`b64`, `header64`), since JSON strings would corrupt them. Calls and sessions are found by Bloom filters: what a
-    // ledger says of itself stands between its calls and bears no id, so that ranges of ids would shut nothing out.
+    // In the order of the ledgers, as proofs are read. `header` is a frame's header verbatim. Calls and sessions are
+    // found by Bloom filters: what a ledger says of itself stands between its calls and bears no id, so that ranges of
+    // ids would shut nothing out.
     `CREATE TABLE IF NOT EXISTS record (
       ledger LowCardinality(String),
       seq UInt64,
@@ -21,10 +21,8 @@ export const migrations: readonly (readonly string[])[] = [
       at DateTime64(6, 'UTC'),
       offset UInt64,
       meta String,
-      header64 String EPHEMERAL,
-      header String DEFAULT base64Decode(header64),
-      b64 String EPHEMERAL,
-      bytes String DEFAULT base64Decode(b64),
+      header String,
+      bytes String,
       stream LowCardinality(String),
       stream_seq UInt64,
       stored_at DateTime64(6, 'UTC'),
@@ -40,8 +38,7 @@ export const migrations: readonly (readonly string[])[] = [
       stream_seq UInt64,
       stored_at DateTime64(6, 'UTC'),
       reason String,
-      b64 String EPHEMERAL,
-      message String DEFAULT base64Decode(b64)
+      message String
     ) ENGINE = MergeTree ORDER BY (stream, stream_seq)
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`,
 

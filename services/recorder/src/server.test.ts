@@ -6,19 +6,30 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { encodeFrame, noHash } from '@sluice/model';
-import { createChdbConnection } from 'chdb/connection';
+import { type ChdbConnection, createChdbConnection } from 'chdb/connection';
 import { openStore } from './store.ts';
 
 /** Serves a database; the answer to the first insert of frames is lost after it took place. */
-async function serve(database: ClickHouseClient): Promise<Server> {
+async function serve(connection: ChdbConnection, database: ClickHouseClient): Promise<Server> {
   let isLost = false;
   const server = createServer((request, response) => {
     void (async () => {
       const asked = new URL(request.url ?? '', 'http://server').searchParams;
+      const [, table = '', columns = ''] =
+        /^INSERT INTO (\w+) \((.*)\) FORMAT TabSeparated$/.exec(asked.get('query') ?? '') ?? [];
+      if (table !== '') {
+        const values = await buffer(request);
+        await connection.chdb.rawInsert({ table, columns: columns.split(', '), format: 'TabSeparated', values });
+        if (table === 'record' && !isLost) {
+          isLost = true;
+          request.socket.destroy();
+        } else response.end();
+        return;
+      }
       const statement = [asked.get('query') ?? '', await text(request)].join('\n').trim();
       if (statement.startsWith('SELECT')) {
         const query = statement.replace(/\s*FORMAT JSONEachRow$/, '');
@@ -28,10 +39,7 @@ async function serve(database: ClickHouseClient): Promise<Server> {
         return;
       }
       await database.command({ query: statement });
-      if (/^INSERT INTO record .* FORMAT/.test(statement) && !isLost) {
-        isLost = true;
-        request.socket.destroy();
-      } else response.end();
+      response.end();
     })();
   });
   server.listen(0, '127.0.0.1');
@@ -43,7 +51,7 @@ test('a batch whose insert took place, its answer lost, is not inserted twice', 
   const dir = mkdtempSync(join(tmpdir(), 'sl-'));
   const connection = createChdbConnection({ path: dir });
   const database = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
-  const server = await serve(database);
+  const server = await serve(connection, database);
   const store = await openStore({ kind: 'server', url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
   t.after(async () => {
     await store.close();

@@ -9,7 +9,7 @@ import {
   type SealKey,
 } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { connect, type Database, insert, Pool, select } from './database.ts';
+import { type Columns, connectIngest, type Database, Pool, select } from './database.ts';
 import { Ledgers, type Link } from './ledgers.ts';
 import { openRecords, type Records } from './records.ts';
 import { migrate } from './schema.ts';
@@ -56,7 +56,7 @@ const frameHash = 'lower(hex(right(header, 32)))';
 
 /** Opens the record and brings its tables up to date. Throws `ConfigError` for that of a newer Sluice. */
 export async function openStore(database: Database): Promise<Store> {
-  const ingest = connect(database);
+  const { client: ingest, insert } = connectIngest(database);
   try {
     await migrate(ingest);
   } catch (error) {
@@ -77,8 +77,8 @@ export async function openStore(database: Database): Promise<Store> {
       if (isInDoubt) ledgers = await restoreLedgers(ingest);
       isInDoubt = true;
       const { rows, poison, ...inserted } = await sort(ingest, ledgers, frames);
-      if (poison.length > 0) await insert(ingest, 'quarantine', poison);
-      if (rows.length > 0) await insert(ingest, 'record', rows);
+      if (poison.length > 0) await insert('quarantine', poison);
+      if (rows.length > 0) await insert('record', rows);
       isInDoubt = false;
       return { ...inserted, quarantined: poison.length };
     },
@@ -177,9 +177,9 @@ async function sort(
   client: ClickHouseClient,
   known: Ledgers,
   frames: readonly StoredFrame[],
-): Promise<Omit<Inserted, 'quarantined'> & { readonly rows: object[]; readonly poison: object[] }> {
-  const rows: object[] = [];
-  const poison: object[] = [];
+): Promise<Omit<Inserted, 'quarantined'> & { readonly rows: Columns[]; readonly poison: Columns[] }> {
+  const rows: Columns[] = [];
+  const poison: Columns[] = [];
   const fresh: Frame[] = [];
   const repeated: Frame[] = [];
   const below: { readonly stored: StoredFrame; readonly frame: Frame; readonly link: Link }[] = [];
@@ -221,8 +221,8 @@ function linkOf({ ledger, seq, prev, hash }: Frame): Link {
 }
 
 type Row =
-  | { readonly kind: 'frame'; readonly frame: Frame; readonly row: object }
-  | { readonly kind: 'poison'; readonly row: object };
+  | { readonly kind: 'frame'; readonly frame: Frame; readonly row: Columns }
+  | { readonly kind: 'poison'; readonly row: Columns };
 
 function rowOf(stored: StoredFrame): Row {
   const { message } = stored;
@@ -233,19 +233,18 @@ function rowOf(stored: StoredFrame): Row {
     if (frame.seq === 0) return poison('a ledger begins with 1');
     const { ledger, seq, call, session, kind, offset, meta, bytes } = frame;
     const fields = { ledger, seq, call, session, kind, at: time(frame.atMicros), offset, meta };
-    const encoded = { header64: base64(frameHeader(message)), b64: base64(bytes) };
-    return { kind: 'frame', frame, row: { ...fields, ...placeOf(stored), ...encoded } };
+    return { kind: 'frame', frame, row: { ...fields, ...placeOf(stored), header: frameHeader(message), bytes } };
   } catch (error) {
     if (error instanceof FrameError) return poison(error.message);
     throw error;
   }
 }
 
-function poisonRow(stored: StoredFrame, reason: string): object {
-  return { ...placeOf(stored), reason, b64: base64(stored.message) };
+function poisonRow(stored: StoredFrame, reason: string): Columns {
+  return { ...placeOf(stored), reason, message: stored.message };
 }
 
-function placeOf({ stream, streamSeq, storedAtMicros }: StoredFrame): object {
+function placeOf({ stream, streamSeq, storedAtMicros }: StoredFrame): Columns {
   return { stream, stream_seq: streamSeq, stored_at: time(storedAtMicros) };
 }
 
@@ -256,8 +255,4 @@ function time(micros: number): string {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
-}
-
-function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
 }
