@@ -54,6 +54,8 @@ interface Lag {
   readonly row: string;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** CPU of each process per frame, microseconds. */
+  readonly cpuMicros: Readonly<Record<string, number>>;
 }
 
 /** Streams that were emptied. */
@@ -194,8 +196,15 @@ async function measureLag(rows: readonly Row[]): Promise<Lag[]> {
   const lags: Lag[] = [];
   for (const [load, send] of Object.entries(loads)) {
     for (const row of rows) {
-      const times = await lagsDuring(row, () => send(row.writer, mix));
-      lags.push({ load, row: row.name, p50Ms: round(quantile(times, 0.5), 0), p99Ms: round(quantile(times, 0.99), 0) });
+      const cpu = new CpuMeter(row.pids);
+      const times = await cpu.during(() => lagsDuring(row, () => send(row.writer, mix)));
+      lags.push({
+        load,
+        row: row.name,
+        p50Ms: round(quantile(times, 0.5), 0),
+        p99Ms: round(quantile(times, 0.99), 0),
+        cpuMicros: cpu.microsPer(times.length),
+      });
       process.stderr.write('.');
     }
   }
@@ -243,8 +252,14 @@ function report(speeds: readonly Speed[], lags: readonly Lag[]): void {
   }
   printTable(lines);
   printTable([
-    ['until a frame is in the record', 'row', 'p50 ms', 'p99 ms'],
-    ...lags.map(({ load, row, p50Ms, p99Ms }) => [load, row, String(p50Ms), String(p99Ms)]),
+    ['until a frame is in the record', 'row', 'p50 ms', 'p99 ms', 'CPU µs per frame, by process'],
+    ...lags.map(({ load, row, p50Ms, p99Ms, cpuMicros }) => [
+      load,
+      row,
+      String(p50Ms),
+      String(p99Ms),
+      byProcess(cpuMicros),
+    ]),
   ]);
 }
 
