@@ -50,8 +50,8 @@ const pure = [
   'services/masking/src/{mask,scan}*.ts',
   'libs/runtime/src/held-frames.ts',
   'services/ingress/src/budget.ts',
-  'services/recorder/src/seen.ts',
   'services/recorder/src/sql-{guard,tokens,words}*.ts',
+  'services/recorder/src/{ledgers,tab-separated}.ts',
 ];
 const pureBuiltins = ['node:crypto', 'node:buffer'];
 
