@@ -31,7 +31,6 @@ const lookMs = 10;
 /** A recorder with a broker of its own; it is idle while the other is measured. */
 interface Row {
   readonly name: string;
-  readonly server: TestBroker;
   readonly broker: Broker;
   /** The writer's. */
   readonly own: Broker;
@@ -69,10 +68,11 @@ interface Drained {
 export async function measureRecorder(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'sl-'));
   const processes = new Processes();
+  const servers = await Promise.all([TestBroker.start(), TestBroker.start()]);
   const rows: Row[] = [];
   try {
     rows.push(
-      await openRow('floor', (env) =>
+      await openRow('floor', servers[0], (env) =>
         processes.start('bench/recorder-floor.ts', [env.SLUICE_NATS_URL, join(dir, 'floor')]),
       ),
     );
@@ -83,7 +83,9 @@ export async function measureRecorder(): Promise<void> {
     };
     ensureKeys(home.SLUICE_KEYS_DIR);
     rows.push(
-      await openRow('Sluice', (env) => processes.start('services/recorder/src/main.ts', [], { ...home, ...env })),
+      await openRow('Sluice', servers[1], (env) =>
+        processes.start('services/recorder/src/main.ts', [], { ...home, ...env }),
+      ),
     );
     const speeds = await measureSpeed(rows);
     const lags = await measureLag(rows);
@@ -92,19 +94,17 @@ export async function measureRecorder(): Promise<void> {
   } finally {
     await Promise.all(rows.map(({ writer }) => writer.drain(2_000)));
     await processes.end();
-    for (const { broker, own, server } of rows) {
-      await Promise.all([broker.drain(), own.drain()]);
-      await server.close();
-    }
+    await Promise.all(rows.flatMap(({ broker, own }) => [broker.drain(), own.drain()]));
+    await Promise.all(servers.map((server) => server.close()));
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
 async function openRow(
   name: string,
+  server: TestBroker,
   start: (env: TestBroker['env']) => Promise<{ readonly pid: number }>,
 ): Promise<Row> {
-  const server = await TestBroker.start();
   const log = createLogger('bench', '/dev/null');
   const broker = await openBroker(server.env, 'bench', log);
   await ensureStreams(broker);
@@ -119,7 +119,7 @@ async function openRow(
     },
   });
   const manager = await jetstreamManager(broker.nats);
-  return { name, server, broker, own, manager, writer, pids: { recorder: pid, broker: server.pid } };
+  return { name, broker, own, manager, writer, pids: { recorder: pid, broker: server.pid } };
 }
 
 /** How fast each row empties streams: every round takes each mix, and for it each row in turn. */
