@@ -3,16 +3,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@clickhouse/client';
 import { type JsMsg, jetstream } from '@nats-io/jetstream';
-import { connect } from '@nats-io/transport-node';
 import { consumerOf, partitions, streams } from '@sluice/model';
+import { createLogger, openBroker } from '@sluice/runtime';
 import { createChdbConnection } from 'chdb/connection';
 
 // As much at once as Sluice takes, so that the two differ in what they do and not in how many at once.
 const [batchFrames, batchBytes, onTheWay, collectMs] = [5_000, 8 * 1024 * 1024, 200, 200] as const;
 
-const [natsUrl = '', dir = ''] = process.argv.slice(2);
-const url = new URL(natsUrl);
-const nats = await connect({ servers: url.host, user: url.username, pass: decodeURIComponent(url.password) });
+const [dir = ''] = process.argv.slice(2);
+const { nats } = await openBroker(process.env, 'test floor', createLogger('floor', '/dev/null'));
 const connection = createChdbConnection({ path: dir });
 const database = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
 await database.command({

@@ -6,15 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { consumerOf, partitions, streams } from '@sluice/model';
-import {
-  type Broker,
-  createLogger,
-  ensureKeys,
-  ensureStreams,
-  type Ledger,
-  openBroker,
-  openLedger,
-} from '@sluice/runtime';
+import { type Broker, createLogger, ensureKeys, type Ledger, openBroker, openLedger, provision } from '@sluice/runtime';
 import { newSealer, TestBroker } from '@sluice/testing';
 import { byProcess, CpuMeter, Processes, printTable, quantile, round, save } from './processes.ts';
 import { type Mix, mixes, typicalMix } from './recorder-frames.ts';
@@ -73,7 +65,7 @@ export async function measureRecorder(): Promise<void> {
   try {
     rows.push(
       await openRow('floor', servers[0], (env) =>
-        processes.start('bench/recorder-floor.ts', [env.SLUICE_NATS_URL, join(dir, 'floor')]),
+        processes.start('bench/recorder-floor.ts', [join(dir, 'floor')], env),
       ),
     );
     const home = {
@@ -106,10 +98,10 @@ async function openRow(
   start: (env: TestBroker['env']) => Promise<{ readonly pid: number }>,
 ): Promise<Row> {
   const log = createLogger('bench', '/dev/null');
-  const broker = await openBroker(server.env, 'bench', log);
-  await ensureStreams(broker);
+  const broker = await openBroker(server.env, 'test', log);
+  await provision(broker);
   const { pid } = await start(server.env);
-  const own = await openBroker(server.env, 'bench ledger', log);
+  const own = await openBroker(server.env, 'test ledger', log);
   const writer = await openLedger({
     broker: own,
     sealer: newSealer('bench'),

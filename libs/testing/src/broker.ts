@@ -73,11 +73,6 @@ export class TestBroker {
     return this.#process?.pid ?? 0;
   }
 
-  /** Of its process; 0 while it is down. */
-  get pid(): number {
-    return this.#process?.pid ?? 0;
-  }
-
   /** Starts it again where it was. */
   async resume(): Promise<void> {
     const server = process.env['SLUICE_NATS_SERVER'] ?? 'nats-server';
