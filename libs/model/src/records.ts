@@ -229,7 +229,11 @@ export type RecordsQuestion =
       /** An answer holds what fits one message; `null` to start. */
       readonly after: Cursor | null;
     }
-  | { readonly kind: 'ledgers' }
+  | {
+      readonly kind: 'ledgers';
+      /** Only ledgers that hold frames of this session. */
+      readonly session?: string;
+    }
   | { readonly kind: 'proof'; readonly ledger: string; readonly afterSeq: number }
   | {
       /** Bytes of a body, from an offset, as many as an answer holds: of the row `row`, where one position has several. */

@@ -16,7 +16,7 @@ export async function answerQuestion(records: Records & SqlReader, question: Rec
         return { kind: 'frames', frames: rows, more };
       }
       case 'ledgers':
-        return { kind: 'ledgers', ledgers: await records.ledgers() };
+        return { kind: 'ledgers', ledgers: await records.ledgers(question) };
       case 'proof':
         return { kind: 'proof', ...(await records.proof(question)) };
       case 'part':

@@ -259,6 +259,18 @@ test('ledgers are counted: rows, first and last position, bytes', async () => {
   assert.deepEqual(names, [...names].sort());
 });
 
+test('ledgers are found by a session that has frames in them, and counted whole', async () => {
+  const meta = asked('allow');
+  const frame = (ledger: string, seq: number, of: number) =>
+    stored({ ledger, seq, call: callId(72 + seq), session: sessionId(of), kind: 'call', meta });
+  await store.insert([frame('visited', 1, 72), frame('visited', 2, 73), frame('not-visited', 1, 73)]);
+  const { ledgers } = await ask({ kind: 'ledgers', session: sessionId(72) });
+  assert.deepEqual(
+    ledgers.map(({ ledger, rows }) => [ledger, rows]),
+    [['visited', 2]],
+  );
+});
+
 /** All rows of a ledger, as `proof` gives them, with the number of its answers. */
 async function proofOf(ledger: string) {
   const rows = [];

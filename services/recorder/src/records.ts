@@ -27,7 +27,7 @@ export interface Records {
   sessions(asked: Asked<'sessions'>): Promise<SessionRow[]>;
   /** Of a call, in the order of their ledgers. */
   frames(asked: Asked<'frames'>): Promise<Page<FrameRow>>;
-  ledgers(): Promise<LedgerRow[]>;
+  ledgers(asked: Asked<'ledgers'>): Promise<LedgerRow[]>;
   /** Of a ledger, in its order. All rows of a position are in one answer, at most `shownRows`. */
   proof(asked: Asked<'proof'>): Promise<Page<ProofRow>>;
   /** Base64. Throws an `Error` where there is no such row. */
@@ -103,11 +103,13 @@ export function openRecords(pool: Pool): Records {
       return page<FrameRow>(columns, 'call = {call:String}', { call }, after ?? { ledger: '', seq: 0 });
     },
 
-    ledgers() {
+    ledgers({ session }) {
+      const where = 'WHERE ledger IN (SELECT ledger FROM record WHERE session = {session:String})';
       return pool.select<LedgerRow>(
         `SELECT ledger, count() AS rows, min(seq) AS first, max(seq) AS last,
            sum(length(header) + length(bytes)) AS bytes
-         FROM record GROUP BY ledger ORDER BY ledger`,
+         FROM record ${session === undefined ? '' : where} GROUP BY ledger ORDER BY ledger`,
+        { session },
       );
     },
 
