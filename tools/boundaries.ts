@@ -52,6 +52,7 @@ const pure = [
   'services/ingress/src/budget.ts',
   'services/recorder/src/sql-{guard,tokens,words}*.ts',
   'services/recorder/src/{ledgers,tab-separated}.ts',
+  'cli/src/verify/{claims,faults,gaps,judge,ledger,record,row,second-home,words}.ts',
 ];
 const pureBuiltins = ['node:crypto', 'node:buffer'];
 

@@ -14,6 +14,7 @@ import { listSessions, type SessionsOptions } from './sessions.ts';
 import { askSql, listQueries, type SqlOptions } from './sql.ts';
 import { type TailOptions, tail } from './tail.ts';
 import { up } from './up/up.ts';
+import { type VerifyOptions, verify } from './verify/verify.ts';
 
 const repository = resolve(import.meta.dirname, '../..');
 const home = homePaths(
@@ -187,6 +188,21 @@ program
     process.once('SIGINT', () => stop.abort());
     return tail(home, options, out, stop.signal);
   });
+
+program
+  .command('verify')
+  .description('prove the record; exit 1, and the place, when something in it is not as it was written')
+  .option('--session <id>', 'only the ledgers that hold this session, as `sluice sessions list` shows it')
+  .option('--root <file>', "the root's public keys, kept elsewhere (default: those in the home)")
+  .option('--seals <dir>', 'a copy of the second home, kept elsewhere (default: the one the recorder writes)')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', '\nExample:\n  sluice verify --root /media/usb/root.pub --seals /media/usb/seals')
+  .action((options: VerifyOptions) =>
+    reading(async (records) => {
+      const found = await verify(home, records, options, { out, terminal: process.stderr });
+      if (found === 'faulty') process.exitCode = 1;
+    }),
+  );
 
 try {
   await program.parseAsync();
