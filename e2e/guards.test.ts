@@ -1,10 +1,9 @@
 // A check that cannot fail checks nothing: takes a guard out of a copy of the tree, and sees the test that watches it
 // fail.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { removeScratch, repository, run, scratch } from '@sluice/testing';
+import { copyTree, removeScratch, run, scratch, takeOut } from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));
@@ -112,29 +111,10 @@ const guards = [
 /** What waits for ever without its guard is cancelled. */
 const testMs = 30_000;
 
-/** A copy of the tree that shares the packages of this one. */
-function copyTree(name: string): string {
-  const copy = join(dir, name);
-  for (const folder of ['cli', 'deploy', 'e2e', 'libs', 'services', 'tools', 'package.json']) {
-    cpSync(join(repository, folder), join(copy, folder), { recursive: true });
-  }
-  const packages = join(copy, 'node_modules');
-  mkdirSync(join(packages, '@sluice'), { recursive: true });
-  for (const entry of readdirSync(join(repository, 'node_modules'))) {
-    if (entry !== '@sluice') symlinkSync(join(repository, 'node_modules', entry), join(packages, entry));
-  }
-  for (const group of ['libs', 'services']) {
-    for (const entry of readdirSync(join(copy, group)))
-      symlinkSync(join(copy, group, entry), join(packages, '@sluice', entry));
-  }
-  symlinkSync(join(copy, 'cli'), join(packages, '@sluice', 'cli'));
-  return copy;
-}
-
 for (const [index, { what, file, guard, without, tests, pattern }] of guards.entries()) {
   test(`without ${what} a test fails`, async () => {
-    const copy = copyTree(String(index));
-    const source = readFileSync(join(copy, file), 'utf8');
+    const copy = join(dir, String(index));
+    copyTree(copy);
     const runTests = (): ReturnType<typeof run> => {
       const { NODE_TEST_CONTEXT: _, ...env } = process.env;
       const options = ['--test', `--test-timeout=${testMs}`, `--test-name-pattern=${pattern}`];
@@ -142,8 +122,7 @@ for (const [index, { what, file, guard, without, tests, pattern }] of guards.ent
     };
     const whole = await runTests();
     assert.equal(whole.code, 0, `with the guard: ${whole.stdout}`);
-    assert.ok(source.includes(guard), 'the guard stands where this test takes it out');
-    writeFileSync(join(copy, file), source.replace(guard, without));
+    takeOut(copy, file, guard, without);
     const broken = await runTests();
     assert.notEqual(broken.code, 0, `without the guard: ${broken.stdout}`);
     assert.match(broken.stdout, /(fail|cancelled) [1-9]/);

@@ -6,4 +6,5 @@ export * from './raw.ts';
 export * from './scripted.ts';
 export * from './sealer.ts';
 export * from './sluice.ts';
+export * from './tree.ts';
 export * from './upstream.ts';

@@ -1,0 +1,28 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { repository } from './sluice.ts';
+
+/** A copy of the programs and their tests, to be changed. It shares the packages of this tree. */
+export function copyTree(copy: string): void {
+  for (const folder of ['cli', 'deploy', 'e2e', 'libs', 'services', 'tools', 'package.json']) {
+    cpSync(join(repository, folder), join(copy, folder), { recursive: true });
+  }
+  const packages = join(copy, 'node_modules');
+  mkdirSync(join(packages, '@sluice'), { recursive: true });
+  for (const entry of readdirSync(join(repository, 'node_modules'))) {
+    if (entry !== '@sluice') symlinkSync(join(repository, 'node_modules', entry), join(packages, entry));
+  }
+  for (const group of ['libs', 'services']) {
+    for (const entry of readdirSync(join(copy, group))) {
+      symlinkSync(join(copy, group, entry), join(packages, '@sluice', entry));
+    }
+  }
+  symlinkSync(join(copy, 'cli'), join(packages, '@sluice', 'cli'));
+}
+
+/** Takes a guard out of a source file of a copy. Throws an `Error` when it does not stand there. */
+export function takeOut(copy: string, file: string, guard: string, without: string): void {
+  const source = readFileSync(join(copy, file), 'utf8');
+  if (!source.includes(guard)) throw new Error(`the guard does not stand in ${file}: ${guard}`);
+  writeFileSync(join(copy, file), source.replace(guard, without));
+}
