@@ -99,7 +99,7 @@ interface Drill {
 
 const edits: readonly (readonly [column: string, change: string, line: string])[] = [
   ['call', "call = '01a20850-635b-7dcb-abe1-000000000099'", "['call', row.call, frame.call],"],
-  ['session', `session = '${sessionId(2)}'`, "['session', row.session, frame.session],"],
+  ['session', `session = '${sessionId(9)}'`, "['session', row.session, frame.session],"],
   ['kind', "kind = 'outcome'", "['kind', row.kind, frame.kind],"],
   ['at', 'at = at + INTERVAL 1 HOUR', "['at', row.atMicros, frame.atMicros],"],
   ['offset', 'offset = 7', "['offset', row.offset, frame.offset],"],
@@ -151,13 +151,13 @@ const drills: readonly Drill[] = [
   },
   {
     what: 'a frame in the middle of the recorder’s own ledger is deleted',
-    tamper: (hand) => hand.delete(recorder, 'seq = 8'),
-    finds: [[recorder, 8, 'missing']],
+    tamper: (hand) => hand.delete(recorder, 'seq = 9'),
+    finds: [[recorder, 9, 'missing']],
     guards: [missingGuard],
   },
   {
     what: 'a whole session is deleted, and its ledger with it',
-    tamper: (hand) => hand.delete(live, `session = '${sessionId(1)}'`),
+    tamper: (hand) => hand.delete(live, `session = '${sessionId(2)}'`),
     finds: [
       [live, 2, 'missing'],
       [live, 7, 'missing'],
@@ -270,8 +270,8 @@ const drills: readonly Drill[] = [
   },
   {
     what: 'the newest frames of the recorder’s own ledger are deleted',
-    tamper: (hand) => hand.delete(recorder, 'seq > 7'),
-    finds: [[recorder, 8, 'missing']],
+    tamper: (hand) => hand.delete(recorder, 'seq > 8'),
+    finds: [[recorder, 9, 'missing']],
     guards: [missingGuard],
   },
   {
@@ -398,6 +398,38 @@ test('a record as it was written has no fault; what is not proven is named', asy
       [live, 14, 15, 'unsealed'],
     ],
   );
+});
+
+test('a session is proven by the ledgers that hold it, with what recorders say of them', async () => {
+  const home = join(dir, 'session');
+  cpSync(base, home, { recursive: true });
+  const hand = new Hand(home);
+  await hand.update(drained, 2, 'offset = 7');
+  const flags = ['--session', sessionId(2)] as const;
+  const { frames, faults } = await verify(home, repository, ...flags);
+  const checked = [live, recorder, names.firstRecorder].flatMap((ledger) => rows(ledger));
+  assert.deepEqual([frames, faults], [checked.length, []]);
+  await hand.delete(live, 'seq = 2');
+  assert.deepEqual((await verify(home, repository, ...flags)).faults, [[live, 2, 'missing']]);
+});
+
+test('root keys and a copy of the second home can be kept elsewhere; an older copy is no fault, and said to be older', async () => {
+  const home = join(dir, 'elsewhere');
+  cpSync(base, home, { recursive: true });
+  const seals = join(dir, 'copy');
+  cpSync(join(home, 'seals'), seals, { recursive: true });
+  rmSync(join(home, 'seals'), { recursive: true });
+  const stranger = newRoot();
+  writeFileSync(join(home, 'keys/root.pub'), `${stranger.publicKey}\n`);
+  const own = join(dir, 'own.pub');
+  writeFileSync(own, `${stranger.publicKey}\n${record.roots.join('\n')}\n`);
+  const file = join(seals, 'seals-2026-11-23.jsonl');
+  writeFileSync(file, record.lines.filter((line) => !line.includes(live) || line.includes('"seq":5,')).join('\n'));
+  const whole = await verify(home, repository, '--root', own, '--seals', seals);
+  assert.deepEqual([whole.faults, whole.secondHome?.behind], [[], { ledger: live, seq: 12 }]);
+  // By the root in the home, which somebody has exchanged, no key is the deployment's.
+  const byStranger = await verify(home, repository, '--seals', seals);
+  assert.ok(byStranger.faults.some(([ledger, seq, what]) => ledger === live && seq === 1 && what === 'certificate'));
 });
 
 for (const { what, tamper, finds, guards } of drills) {

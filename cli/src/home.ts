@@ -16,7 +16,7 @@ export interface HomePaths {
   /** The ClickHouse server that holds the record; empty: `database` does. */
   readonly clickhouseUrl: string;
   readonly logs: string;
-  /** The second home of seals. */
+  /** The second home of seals; it may be elsewhere. */
   readonly seals: string;
   readonly demo: string;
   readonly agentKubeconfig: string;
@@ -25,7 +25,7 @@ export interface HomePaths {
   readonly state: string;
 }
 
-export function homePaths(root: string, clickhouseUrl = ''): HomePaths {
+export function homePaths(root: string, clickhouseUrl = '', seals = ''): HomePaths {
   return {
     root,
     keys: join(root, 'keys'),
@@ -36,7 +36,7 @@ export function homePaths(root: string, clickhouseUrl = ''): HomePaths {
     database: join(root, 'database'),
     clickhouseUrl,
     logs: join(root, 'log'),
-    seals: join(root, 'seals'),
+    seals: seals || join(root, 'seals'),
     demo: join(root, 'demo'),
     agentKubeconfig: join(root, 'agent.kubeconfig'),
     controlSocket: join(root, 'control.sock'),

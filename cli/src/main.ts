@@ -20,6 +20,7 @@ const repository = resolve(import.meta.dirname, '../..');
 const home = homePaths(
   resolve(process.env['SLUICE_HOME'] ?? `${repository}/.sluice`),
   process.env['SLUICE_CLICKHOUSE_URL'],
+  process.env['SLUICE_SEALS_DIR'],
 );
 const out = process.stdout;
 // A terminal that was closed must not end Sluice before it has stopped its parts.

@@ -132,7 +132,7 @@ class Local {
     await this.#service('recorder', {
       ...base,
       SLUICE_DATABASE_DIR: home.database,
-      SLUICE_SEALS_DIR: this.#options.env['SLUICE_SEALS_DIR'] || home.seals,
+      SLUICE_SEALS_DIR: home.seals,
       ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
     });
     this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');

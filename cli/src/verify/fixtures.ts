@@ -81,12 +81,15 @@ export class LedgerFixture {
   /** Of the second home. */
   readonly lines: string[] = [];
   readonly #writer: Writer;
+  readonly #session: string;
   #seq = 0;
   #prev: Uint8Array = noHash;
 
-  constructor(name: string, writer: Writer) {
+  /** `session`: the number of that of its calls. */
+  constructor(name: string, writer: Writer, session = 1) {
     this.name = name;
     this.#writer = writer;
+    this.#session = sessionId(session);
   }
 
   get head(): Head {
@@ -109,7 +112,7 @@ export class LedgerFixture {
     const { row, hash } = rowOf({
       ledger: this.name,
       seq: this.#seq,
-      ...(of === 0 ? {} : { call: callId(of), session: sessionId(1) }),
+      ...(of === 0 ? {} : { call: callId(of), session: this.#session }),
       kind,
       atMicros: epochMicros + this.#seq * 1_000_000,
       meta,
@@ -161,7 +164,7 @@ export const names = {
   died: `ingress-${stamp(2)}-0`,
   /** Of a process that died and lost nothing. Its last two frames are covered by the recorder's word alone. */
   crashed: `ingress-${stamp(2)}-0`.replace('0a1b2c3d', '4e5f6071'),
-  /** Still written. Its last two frames are not sealed. */
+  /** Still written, by a session of its own. Its last two frames are not sealed. */
   live: `ingress-${stamp(3)}-0`,
   /** Still written. Its last frame is a seal. */
   recorder: `recorder-${stamp(2)}-0`,
@@ -205,7 +208,7 @@ export function history(): History {
   secondRecorder.say('ledger-closed', { head: connected, cause: 'lease-ended', missing: [lost], presumed: 2 });
   const crashed = new LedgerFixture(names.crashed, ingress).open().calls(1).seal().calls(1);
   secondRecorder.say('ledger-closed', { head: crashed.head, cause: 'lease-ended', missing: [], presumed: 0 });
-  const live = new LedgerFixture(names.live, ingress).open().calls(2).seal().calls(1);
+  const live = new LedgerFixture(names.live, ingress, 2).open().calls(2).seal().calls(1);
   secondRecorder.say('heads', { heads: [connected, live.head] }).seal();
   live.calls(2).seal().calls(1);
   secondRecorder.calls(1).seal();

@@ -55,7 +55,7 @@ export function reportText(report: Report): string {
       ? 'Nothing is proven: no seal holds.'
       : `The newest seal is of ${iso(provenMicros)}; what is older is proven, but for what is listed here.`;
   return [
-    `${ledgers.toLocaleString('en')} ledgers, ${frames.toLocaleString('en')} frames.`,
+    `${counted(ledgers, 'ledger')}, ${counted(frames, 'frame')}.`,
     proven,
     ...unprovenLines(report),
     ...secondHomeLines(report),
@@ -77,7 +77,7 @@ function unprovenLines({ verdict, nowMs }: Report): string[] {
     ]);
   const total = unproven.reduce((sum, run) => sum + count(run), 0);
   const shown = table(['LEDGER', 'FRAMES', 'AGE', 'WHY'], rows).trimEnd();
-  return ['', `Not proven: ${total.toLocaleString('en')} frames.`, shown, ...more(unproven.length - shownLines), ''];
+  return ['', `Not proven: ${counted(total, 'frame')}.`, shown, ...more(unproven.length - shownLines), ''];
 }
 
 function secondHomeLines({ secondHome, sealsDir, sharesDisk, verdict }: Report): string[] {
@@ -87,7 +87,7 @@ function secondHomeLines({ secondHome, sealsDir, sharesDisk, verdict }: Report):
   const { seals, newest, unreadable } = secondHome;
   const { behind } = verdict;
   return [
-    `The second home ${dir} has ${seals.toLocaleString('en')} seals, the newest of ${printable(newest)}.`,
+    `The second home ${dir} has ${counted(seals, 'seal')}, the newest of ${printable(newest)}.`,
     ...(behind === null
       ? []
       : [`It is older than the record: it lacks the seal of ${printable(behind.ledger)} over frame ${behind.seq}.`]),
@@ -102,12 +102,20 @@ function faultLines(faults: readonly Fault[], leftOff: number): string[] {
     .slice(0, shownLines)
     .map(({ ledger, seq, what, message }) => [ledger, String(seq), what, message]);
   const total = faults.length + leftOff;
-  const head = total === 1 ? '1 fault:' : `${total.toLocaleString('en')} faults:`;
-  return ['', head, table(['LEDGER', 'SEQ', 'WHAT', 'MESSAGE'], rows).trimEnd(), ...more(total - shownLines)];
+  return [
+    '',
+    `${counted(total, 'fault')}:`,
+    table(['LEDGER', 'SEQ', 'WHAT', 'MESSAGE'], rows).trimEnd(),
+    ...more(total - shownLines),
+  ];
 }
 
 function more(n: number): string[] {
   return n > 0 ? [`and ${n.toLocaleString('en')} more`] : [];
+}
+
+function counted(n: number, what: string): string {
+  return `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`;
 }
 
 function count({ first, last }: Pick<Unproven, 'first' | 'last'>): number {
