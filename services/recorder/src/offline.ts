@@ -12,7 +12,7 @@ let answered = Promise.resolve();
 for await (const line of createInterface({ input: process.stdin })) {
   const answering = answer(JSON.parse(line) as RecordsQuestion);
   answered = answered.then(async () => {
-    process.stdout.write(`${JSON.stringify(await answering)}\n`);
+    process.stdout.write(`${oneLine(await answering)}\n`);
   });
 }
 await answered;
@@ -22,6 +22,11 @@ await store?.close();
 async function answer(question: RecordsQuestion): Promise<RecordsAnswer> {
   const { store, message } = await opened;
   return store === null ? { kind: 'error', message } : answerQuestion(store, question);
+}
+
+/** For readers to whom a line also ends at the separators that Unicode has for lines and paragraphs. */
+function oneLine(answer: RecordsAnswer): string {
+  return JSON.stringify(answer).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
 }
 
 /** The record, or why there is none to be read. */

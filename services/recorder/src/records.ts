@@ -116,7 +116,9 @@ export function openRecords(pool: Pool): Records {
     proof({ ledger, afterSeq }) {
       const columns = `seq, call, session, kind, toUnixTimestamp64Micro(at) AS atMicros,
         offset, meta, base64Encode(header) AS headerBase64`;
-      return page<ProofRow>(columns, 'ledger = {ledger:String}', {}, { ledger, seq: afterSeq });
+      // A position beyond 2^53 is no writer's, and no number could name it: `ledgers` shows that there are such.
+      const where = `ledger = {ledger:String} AND seq <= ${Number.MAX_SAFE_INTEGER}`;
+      return page<ProofRow>(columns, where, {}, { ledger, seq: afterSeq });
     },
 
     async part({ ledger, seq, row, offset }) {
