@@ -73,6 +73,7 @@ const stolen = { ...newWriter(newRoot().privateKey, 'ingress'), key: record.ingr
 const verifier = 'cli/src/verify';
 type Guard = readonly [file: string, guard: string, without: string];
 const columnGuard = (line: string): Guard => [`${verifier}/row.ts`, line, ''];
+const positionGuard: Guard = [`${verifier}/record.ts`, 'if (!isPosition(seq))', 'if (false)'];
 const hashGuard: Guard = [`${verifier}/row.ts`, '|| !frameHashHolds(message)', ''];
 const doubleGuard: Guard = [
   `${verifier}/ledger.ts`,
@@ -115,6 +116,12 @@ const drills: readonly Drill[] = [
       guards: [columnGuard(line)],
     }),
   ),
+  {
+    what: 'a separator of lines is put into a column',
+    tamper: (hand) => hand.update(drained, 2, "meta = meta || '\u2028'"),
+    finds: [[drained, 2, 'column']],
+    guards: [columnGuard("['meta', row.meta, frame.meta],")],
+  },
   {
     what: 'bytes of a body are edited',
     tamper: (hand) => hand.update(drained, 2, "bytes = replace(bytes, 'called', 'dulled')"),
@@ -224,7 +231,13 @@ const drills: readonly Drill[] = [
     what: 'a forged frame is put before all others',
     tamper: (hand) => hand.insert([{ ...row(drained, 4), seq: 0 }]),
     finds: [[drained, 0, 'column']],
-    guards: [[`${verifier}/record.ts`, 'if (first < 1)', 'if (false)']],
+    guards: [positionGuard],
+  },
+  {
+    what: 'a frame is put at the highest position there can be',
+    tamper: (hand) => hand.copy([live, 4], [live, '18446744073709551615']),
+    finds: [[live, 2 ** 64, 'column']],
+    guards: [positionGuard],
   },
   {
     what: 'a forged frame is put behind the end of a ledger',

@@ -21,8 +21,11 @@ export class Hand {
     await this.#command(`ALTER TABLE record UPDATE ${change} WHERE ledger = '${ledger}' AND seq = ${seq}`);
   }
 
-  /** Copies a row to another place, with everything in it that is not changed. */
-  async copy(from: readonly [ledger: string, seq: number], to: readonly [ledger: string, seq: number]): Promise<void> {
+  /** Copies a row to another place (as text beyond 2^53), with everything in it that is not changed. */
+  async copy(
+    from: readonly [ledger: string, seq: number],
+    to: readonly [ledger: string, seq: number | string],
+  ): Promise<void> {
     await this.#command(
       `INSERT INTO record (ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at)
        SELECT '${to[0]}', ${to[1]}, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at

@@ -32,13 +32,16 @@ export async function readLedger(
   check: LedgerCheck,
   onRow: (bytes: number) => void,
 ): Promise<void> {
-  const ask = (afterSeq: number) => records.ask({ kind: 'proof', ledger, afterSeq });
+  const ask = (afterSeq: number) =>
+    records.ask({ kind: 'proof', ledger, afterSeq }).catch((error: unknown) => {
+      throw new Error(`${ledger} behind frame ${afterSeq}: ${(error as Error).message}`, { cause: error });
+    });
   let asked: ReturnType<typeof ask> | null = ask(0);
   while (asked !== null) {
     const page: Extract<RecordsAnswer, { kind: 'proof' }> = await asked;
     const end = page.rows.at(-1)?.seq ?? last;
-    // The next page is on its way while this one is checked. A position beyond 2^53 is no writer's: it cannot be asked for.
-    asked = page.more && end < last && Number.isSafeInteger(end) ? ask(end) : null;
+    // The next page is on its way while this one is checked.
+    asked = page.more && end < last ? ask(end) : null;
     asked?.catch(() => undefined);
     for (const [index, row] of page.rows.entries()) {
       if (row.seq > last) break;

@@ -38,8 +38,8 @@ export class RecordCheck {
   constructor(ledgers: readonly LedgerRow[], trust: RecordTrust) {
     this.#trust = trust;
     this.#there = new Set(ledgers.map(({ ledger }) => ledger));
-    for (const { ledger, first } of ledgers) {
-      if (first < 1) trust.faults.add(ledger, first, 'column', 'a ledger begins with position 1');
+    for (const { ledger, first, last } of ledgers) {
+      for (const seq of [first, last]) if (!isPosition(seq)) trust.faults.add(ledger, seq, 'column', noPosition);
     }
     for (const { top } of trust.secondHome?.ledgers.values() ?? []) {
       this.#claims.mark({ ...top, by: 'second home', in: null, isProven: true });
@@ -142,4 +142,11 @@ export class RecordCheck {
   #hasEnded({ name, closed }: LedgerCheck): boolean {
     return closed > 0 || this.#claims.closings(name).length > 0;
   }
+}
+
+const noPosition = 'positions go from 1 to 2^53 - 1: no writer gives this one';
+
+/** Rows elsewhere are in no answer that a check gets to see. */
+function isPosition(seq: number): boolean {
+  return seq >= 1 && Number.isSafeInteger(seq);
 }
