@@ -13,7 +13,7 @@ export interface Gap {
 export interface GapEvidence {
   /** Up to here the ledger was whole in the record when a recorder said so. */
   readonly wholeUpTo: number;
-  /** Up to here it was written, and all that was not lost was in the record. */
+  /** Up to here all that was not lost was in the record once. */
   readonly recordedUpTo: number;
   readonly closings: readonly Closing[];
 }

@@ -79,7 +79,9 @@ function judgeGaps(check: LedgerCheck, claims: Claims, marks: readonly Mark[], f
   const wholeUpTo = top(marks.filter(({ by }) => by === 'list' || by === 'closing'));
   // All frames of a recorder travel by one stream, in order: when a seal has arrived, so has what is before it.
   const ownSeals = check.isRecorders ? check.sealed - 1 : 0;
-  const recordedUpTo = Math.max(top(marks.filter(({ by }) => by !== 'next')), ownSeals);
+  // Of others, bodies may come later than the seal. But the seal itself was there, right behind what it covers.
+  const cutOff = marks.filter(({ by, seq }) => by === 'second home' && !check.has(seq + 1));
+  const recordedUpTo = Math.max(wholeUpTo, top(cutOff), ownSeals);
   const tail: readonly Run[] = top(marks) > check.last ? [[check.last + 1, top(marks)]] : [];
   const gaps = [...check.gaps, ...tail].flatMap((gap) =>
     explainGap(gap, { wholeUpTo, recordedUpTo, closings: claims.closings(check.name) }),
@@ -91,7 +93,7 @@ function judgeGaps(check: LedgerCheck, claims: Claims, marks: readonly Mark[], f
       unproven.push({ ledger: check.name, first, last, why: kind, sinceMicros: 0 });
       continue;
     }
-    const by = marks.findLast(({ by: how, seq }) => how !== 'next' && seq >= first);
+    const by = marks.findLast((mark) => mark.by !== 'next' && mark.seq >= first);
     const witness =
       by === undefined ? 'a later seal of this ledger covers them' : `${placeOf(by)} names frame ${by.seq}`;
     const what = first === last ? `frame ${first} is` : `frames ${first} to ${last} are`;

@@ -113,7 +113,7 @@ export class LedgerCheck {
 
   /** Position of the newest seal that holds; 0 where there is none. */
   get sealed(): number {
-    return Math.max(0, ...this.segments.map(({ sealed }) => sealed));
+    return this.segments.reduce((highest, { sealed }) => Math.max(highest, sealed), 0);
   }
 
   /** Whether this ledger's writer is a recorder, as its certificate says. */
@@ -151,7 +151,7 @@ export class LedgerCheck {
   /** What a frame says, when it was found to be whole. */
   #hear(frame: Frame, segment: Segment): void {
     if (frame.seq === 1 && frame.kind !== 'opened') this.isUnsealed = true;
-    if (sealing.has(frame.kind) && (frame.kind === 'opened') !== (frame.seq === 1)) this.#hearOutOfPlace(frame);
+    this.#hearOutOfPlace(frame);
     if (frame.kind === 'opened' && frame.seq === 1) this.#open(frame);
     else if (frame.kind === 'seal') this.#seal(frame, segment);
     else if (frame.kind === 'closed') this.closed ||= frame.seq;
@@ -161,9 +161,11 @@ export class LedgerCheck {
 
   /** A ledger is opened once, by its first frame; and only one that was opened says something of itself. */
   #hearOutOfPlace(frame: Frame): void {
-    if (frame.kind === 'opened') this.#fault(frame.seq, 'opened', 'a ledger is opened by its first frame alone');
-    else if (this.isUnsealed)
-      this.#fault(1, 'opened', `the first frame does not open the ledger, which has a frame "${frame.kind}"`);
+    if (frame.kind === 'opened' && frame.seq > 1) {
+      this.#fault(frame.seq, 'opened', 'a ledger is opened by its first frame alone');
+    }
+    if (!this.isUnsealed || !sealing.has(frame.kind)) return;
+    this.#fault(1, 'opened', `the first frame does not open the ledger, which has a frame "${frame.kind}"`);
     this.isUnsealed = false;
   }
 
@@ -171,7 +173,7 @@ export class LedgerCheck {
     const opened = openedIn(frame.meta);
     if (opened === null) return this.#fault(1, 'opened', 'the first frame does not say what opens a ledger');
     const { writer, instance, previous, key } = opened;
-    const [, roll = ''] = this.name.startsWith(`${instance}-`) ? [instance, this.name.slice(instance.length + 1)] : [];
+    const roll = this.name.startsWith(`${instance}-`) ? this.name.slice(instance.length + 1) : '';
     const before = roll === '0' ? null : `${instance}-${Number(roll) - 1}`;
     const isOfThisLedger = /^(0|[1-9]\d*)$/.test(roll) && instance.startsWith(`${writer}-`) && key.writer === writer;
     if (!isOfThisLedger)

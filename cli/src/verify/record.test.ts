@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Head } from '@sluice/model';
+import { Faults } from './faults.ts';
+import { type History, history, LedgerFixture, names, newWriter, type Row } from './fixtures.ts';
+import { RecordCheck, type Verdict } from './record.ts';
+import { Roots, SecondHomeReader } from './second-home.ts';
+
+interface Checked extends Verdict {
+  readonly faults: readonly (readonly [ledger: string, seq: number, what: string])[];
+}
+
+/** Checks a record whose rows are given; `places`: as if they had been looked up. */
+function check({ rows, lines, roots }: Pick<History, 'rows' | 'lines' | 'roots'>): Checked {
+  const faults = new Faults();
+  const trusted = new Roots(roots);
+  const reader = new SecondHomeReader(trusted, faults);
+  for (const line of lines) reader.line(line);
+  const secondHome = reader.end();
+  const byLedger = Map.groupBy(rows, ({ ledger }) => ledger);
+  const ledgers = [...byLedger].map(([ledger, of]) => {
+    const seqs = of.map(({ seq }) => seq);
+    return { ledger, rows: of.length, first: Math.min(...seqs), last: Math.max(...seqs), bytes: 0 };
+  });
+  const record = new RecordCheck(ledgers, { roots: trusted, secondHome, secondHomeIs: 'own', faults });
+  for (const [ledger, of] of byLedger) {
+    const each = record.ledger(ledger);
+    for (const { header, bytes, ...row } of of.toSorted((a, b) => a.seq - b.seq)) {
+      each.row({ ...row, headerBase64: header.toString('base64'), size: bytes.length, bytesBase64: '' }, bytes);
+    }
+    each.end();
+  }
+  for (const place of record.unsettled()) {
+    const there = rows.filter(({ ledger, seq }) => ledger === place.ledger && seq === place.seq);
+    record.settle(
+      place,
+      there.map(({ header }) => header.subarray(-32).toString('hex')),
+    );
+  }
+  const verdict = record.verdict(secondHome);
+  return { ...verdict, faults: faults.sorted().map(({ ledger, seq, what }) => [ledger, seq, what] as const) };
+}
+
+/** A record to which ledgers are added, or in whose place others are put. */
+function withLedgers(record: History, ...ledgers: readonly LedgerFixture[]): History {
+  const replaced = new Set(ledgers.map(({ name }) => name));
+  return {
+    ...record,
+    rows: [...record.rows.filter(({ ledger }) => !replaced.has(ledger)), ...ledgers.flatMap(({ rows }) => rows)],
+    lines: [...record.lines, ...ledgers.flatMap(({ lines }) => lines)],
+  };
+}
+
+function without(record: History, isGone: (row: Row) => boolean): History {
+  return { ...record, rows: record.rows.filter((row) => !isGone(row)) };
+}
+
+/** The last frame of a ledger that is connected with the first, as its rows have it. */
+function headOf({ rows }: History, name: string): Head {
+  const last = rows.filter(({ ledger }) => ledger === name).findLast(({ seq }, index) => seq === index + 1);
+  return { ledger: name, seq: last?.seq ?? 0, hash: last?.header.subarray(-32).toString('hex') ?? '' };
+}
+
+const nextRecorder = names.recorder.replace('T02', 'T05');
+const nextIngress = names.live.replace('T03', 'T05');
+
+/** What a recorder writes that was started on this record: it names the heads it finds there. */
+function restarted(record: History): History {
+  const known = [...new Set(record.rows.map(({ ledger }) => ledger))];
+  const ledger = new LedgerFixture(nextRecorder, record.recorder).open();
+  ledger.say('heads', { heads: known.map((name) => headOf(record, name)) }).seal();
+  return withLedgers(record, ledger);
+}
+
+test('what a recorder finds in a database that was tampered with, and names, does not make it true', () => {
+  const record = history();
+  const thief = { ...newWriter(record.rootKey, 'ingress'), key: record.ingress.key };
+  const rewritten = new LedgerFixture(names.crashed, thief).open().calls(1);
+  const genuine = record.rows.filter(({ ledger, seq }) => ledger === names.crashed && seq < 5);
+  const tampered: readonly History[] = [
+    withLedgers(record, rewritten),
+    without(record, ({ ledger, seq }) => ledger === names.drained && seq > 9),
+    without(record, ({ ledger, seq }) => ledger === names.crashed && seq === 6),
+    { ...record, rows: [...record.rows.filter(({ ledger }) => ledger !== names.crashed), ...genuine] },
+  ];
+  for (const each of tampered) {
+    const { faults } = check(each);
+    assert.notDeepEqual(faults, []);
+    assert.deepEqual(check(restarted(each)).faults, faults);
+  }
+  assert.deepEqual(check(restarted(record)).faults, []);
+});
+
+test('a frame behind the end that a recorder gave a ledger is not proven by a later list', () => {
+  const record = history();
+  const crashed = record.rows.filter(({ ledger }) => ledger === names.crashed);
+  const grown = new LedgerFixture(names.crashed, record.ingress).open().calls(1).seal().calls(2);
+  const late = grown.rows.filter(({ seq }) => seq > crashed.length);
+  const longer = { ...record, rows: [...record.rows, ...late] };
+  const closing = new LedgerFixture(nextRecorder, record.recorder).open();
+  closing.say('ledger-closed', { head: grown.head, cause: 'lease-ended', missing: [], presumed: 0 });
+  closing.say('heads', { heads: [grown.head] }).seal();
+  assert.deepEqual(check(longer).faults, [[names.crashed, 7, 'end']]);
+  const { faults, unproven } = check(withLedgers(longer, closing));
+  assert.deepEqual(faults, []);
+  assert.deepEqual(
+    unproven.filter(({ ledger }) => ledger === names.crashed).map(({ first, last, why }) => [first, last, why]),
+    [[7, 8, 'unsealed']],
+  );
+});
+
+test('a ledger whose writer never signed it is not proven by the lists that name it', () => {
+  const record = history();
+  const thief = { ...newWriter(record.rootKey, 'ingress'), key: record.ingress.key };
+  const { faults, unproven } = check(
+    restarted(withLedgers(record, new LedgerFixture(nextIngress, thief).open().calls(1))),
+  );
+  assert.deepEqual(faults, []);
+  assert.deepEqual(
+    unproven.filter(({ ledger }) => ledger === nextIngress).map(({ first, last, why }) => [first, last, why]),
+    [[1, 3, 'unsigned']],
+  );
+});
+
+test('positions that no list speaks for are awaited, also below a seal: bodies travel by another stream', () => {
+  const record = history();
+  const unproven = (isGone: (row: Row) => boolean): unknown => {
+    const checked = check(without(record, (row) => row.ledger === names.live && isGone(row)));
+    assert.deepEqual(checked.faults, []);
+    const runs = checked.unproven.filter(({ ledger }) => ledger === names.live);
+    return runs.map(({ first, last, why }) => [first, last, why]);
+  };
+  assert.deepEqual(
+    unproven(({ seq }) => seq === 14),
+    [
+      [14, 14, 'awaited'],
+      [15, 15, 'unsealed'],
+    ],
+  );
+  // The seal over frame 12 is there, at 13. Frames 9 and 10 were listed nowhere; of the others the seal speaks.
+  assert.deepEqual(
+    unproven(({ seq }) => seq === 9 || seq === 10),
+    [
+      [9, 10, 'awaited'],
+      [14, 15, 'unsealed'],
+    ],
+  );
+});
+
+test('a recorder’s word that positions were lost counts when it is sealed, and for no position that one saw before', () => {
+  const record = history();
+  const cut = without(record, ({ ledger, seq }) => ledger === names.live && seq === 7);
+  const missing = [[7, 7]] as const;
+  const say = (ledger: LedgerFixture): LedgerFixture =>
+    ledger.say('ledger-closed', {
+      head: { ...headOf(record, names.live), seq: 6 },
+      cause: 'lease-ended',
+      missing,
+      presumed: 0,
+    });
+  const recorder = new LedgerFixture(nextRecorder, record.recorder).open();
+  assert.deepEqual(check(withLedgers(cut, say(recorder).seal())).faults.at(-1), [names.live, 7, 'missing']);
+  const word = new LedgerFixture(names.recorder, record.recorder).open();
+  word.say('ledger-closed', { head: headOf(record, names.died), cause: 'lease-ended', missing: [[8, 9]], presumed: 0 });
+  const why = (ledger: LedgerFixture): unknown => {
+    const lines = record.lines.filter((line) => !line.includes(names.recorder));
+    const { faults, unproven } = check(withLedgers({ ...record, lines }, ledger));
+    return [faults, unproven.find(({ ledger: name }) => name === names.died)];
+  };
+  const run = { ledger: names.died, first: 8, last: 9, sinceMicros: 0 };
+  assert.deepEqual(why(word), [[], { ...run, why: 'awaited' }]);
+  assert.deepEqual(why(word.seal()), [[], { ...run, why: 'lost' }]);
+});
+
+test('a key may sign for the service it is certified for, and no other', () => {
+  const record = history();
+  const posing = new LedgerFixture(nextRecorder, record.ingress).open().seal();
+  assert.deepEqual(check(withLedgers(record, posing)).faults, [
+    [nextRecorder, 1, 'second-home'],
+    [nextRecorder, 1, 'opened'],
+  ]);
+});
+
+test('a first frame names the ledger before its own', () => {
+  const record = history();
+  const forgetful = new LedgerFixture(nextIngress.replace(/0$/, '1'), record.ingress).open().calls(1).seal();
+  assert.deepEqual(check(withLedgers(record, forgetful)).faults, [[forgetful.name, 1, 'opened']]);
+  const next = new LedgerFixture(nextIngress.replace(/0$/, '2'), record.ingress).open(forgetful.head).calls(1).seal();
+  assert.deepEqual(check(withLedgers(record, next)).faults, [[forgetful.name, 1, 'gone']]);
+});
+
+test('a ledger is opened once, and one that was not opened says nothing of itself', () => {
+  const record = history();
+  const { key } = record.ingress;
+  const twice = new LedgerFixture(nextIngress, record.ingress).open();
+  twice.say('opened', { writer: 'ingress', instance: nextIngress.slice(0, -2), previous: null, key }).seal();
+  assert.deepEqual(check(withLedgers(record, twice)).faults, [[nextIngress, 2, 'opened']]);
+  const old = new LedgerFixture(names.old, record.ingress).calls(3).seal();
+  assert.ok(check(withLedgers(record, old)).faults.some((fault) => fault.join(' ') === `${names.old} 1 opened`));
+});
+
+test('of a record that no seal is in, nothing is proven, and nothing is wrong', () => {
+  const record = history();
+  const rows = record.rows.filter(({ ledger }) => ledger === names.old);
+  const { faults, unproven, provenMicros } = check({ rows, lines: [], roots: [] });
+  assert.deepEqual([faults, provenMicros], [[], 0]);
+  assert.deepEqual(
+    unproven.map(({ first, last, why }) => [first, last, why]),
+    [[1, 6, 'before-seals']],
+  );
+});
+
+test('a second home may begin later than the record: old files were cleared away', () => {
+  const record = history();
+  const young = new LedgerFixture(nextIngress, record.ingress).open().calls(20).seal();
+  const { faults } = check({ ...withLedgers(record, young), lines: young.lines });
+  assert.deepEqual(faults, []);
+});
+
+test('keys of an earlier root still prove what they signed', () => {
+  const record = history();
+  const later = history();
+  const both = { ...record, rows: record.rows, roots: [...later.roots, ...record.roots] };
+  assert.deepEqual(check(both).faults, []);
+  assert.ok(check({ ...record, roots: later.roots }).faults.some(([, , what]) => what === 'certificate'));
+});
