@@ -2,11 +2,13 @@
 // place, while Sluice is stopped, and when it was started again on what it found.
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openUpstream, removeScratch, repository, Sluice, scratch, type Upstream, until } from '@sluice/testing';
 import { LedgerFixture, newRoot, newWriter } from '../cli/src/verify/fixtures.ts';
-import { type FoundFault, Hand, verify } from './hand.ts';
+import { type Found, type FoundFault, Hand, verify } from './hand.ts';
 
 const dir = scratch();
 const base = join(dir, 'base');
@@ -14,11 +16,11 @@ const base = join(dir, 'base');
 const large = 'x'.repeat(1_200_000);
 let upstream: Upstream;
 
-function start(home: string): Promise<Sluice> {
+function start(home: string, port = 0): Promise<Sluice> {
   return Sluice.start({
     home,
-    flags: ['--kubeconfig', upstream.kubeconfig],
-    env: { SLUICE_LEDGER_HEADS_MS: '1000' },
+    flags: ['--kubeconfig', upstream.kubeconfig, '--port', String(port)],
+    env: { SLUICE_LEDGER_HEADS_MS: '1000', SLUICE_LEDGER_LEASE_MS: '2000', SLUICE_LEDGER_GRACE_MS: '4000' },
   });
 }
 
@@ -169,26 +171,55 @@ const drills: readonly Drill[] = [
   },
 ];
 
-test('the record of a Sluice has no fault, while it is stopped and while calls come in', async () => {
-  assert.deepEqual((await verify(base, repository)).faults, []);
+test('the record of a Sluice has no fault: stopped, while calls come in, and when its parts were killed', async () => {
+  const faults = [...(await verify(base, repository)).faults];
   const home = join(dir, 'live');
   cpSync(base, home, { recursive: true });
-  const sluice = await start(home);
-  const before = (await verify(home, repository)).frames;
-  let isOver = false;
+  // An ingress that is started again finds its port.
+  const sluice = await start(home, await freePort());
+  const over = new AbortController();
   const calls = (async () => {
-    for (let n = 0; !isOver; n++) await call(sluice, `live-${n}`, large);
+    for (let n = 0; !over.signal.aborted; n++) {
+      await call(sluice, `live-${n}`, n % 10 === 0 ? large : 'small').catch(() => undefined);
+      await sleep(50);
+    }
   })();
-  for (let n = 0; n < 3; n++) assert.deepEqual((await verify(home, repository)).faults, []);
-  isOver = true;
-  await calls;
-  const { frames, faults } = await verify(home, repository);
-  assert.ok(frames > before);
+  try {
+    const { frames } = await verify(home, repository);
+    for (const part of ['ingress', 'recorder', 'broker']) {
+      await sluice.kill(part);
+      faults.push(...(await verifyWhenItCan(home)).faults);
+      await until(`a call after the death of ${part}`, () =>
+        call(sluice, 'alive', 'small').then(
+          () => true,
+          () => false,
+        ),
+      );
+      faults.push(...(await verify(home, repository)).faults);
+    }
+    assert.ok((await verify(home, repository)).frames > frames);
+  } finally {
+    over.abort();
+    await calls;
+    await sluice.stop();
+  }
+  faults.push(...(await verify(home, repository)).faults);
   assert.deepEqual(faults, []);
-  await sluice.stop();
-  const stopped = await verify(home, repository);
-  assert.deepEqual([stopped.code, stopped.faults, stopped.unproven], [0, [], []]);
 });
+
+/** Without a recorder nobody can be asked. */
+function verifyWhenItCan(home: string): Promise<Found> {
+  return until('an answer of the recorder', () => verify(home, repository).catch(() => null));
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
 
 test('one session is proven by the ledgers that hold it', async () => {
   const hand = new Hand(base);
