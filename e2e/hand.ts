@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '@sluice/testing';
 import type { Row } from '../cli/src/verify/fixtures.ts';
-import { command, connect, insert, select } from '../services/recorder/src/database.ts';
+import { Connection } from '../services/recorder/src/database.ts';
 
 export class Hand {
   readonly home: string;
@@ -39,14 +39,14 @@ export class Hand {
       ...columns,
       ...stored,
       at: (atMicros / 1_000_000).toFixed(6),
-      header64: header.toString('base64'),
-      b64: bytes.toString('base64'),
+      header,
+      bytes,
     }));
-    await this.#using((client) => insert(client, 'record', values));
+    await this.#using((connection) => connection.insert('record', values));
   }
 
   async select<T>(query: string): Promise<T[]> {
-    return this.#using((client) => select<T>(client, query));
+    return this.#using((connection) => connection.select<T>(query));
   }
 
   /** Changes the lines of the second home, each file by itself. */
@@ -65,15 +65,15 @@ export class Hand {
 
   #command(statement: string): Promise<void> {
     const settings = statement.startsWith('ALTER') ? ' SETTINGS mutations_sync = 2' : '';
-    return this.#using((client) => command(client, `${statement}${settings}`));
+    return this.#using((connection) => connection.command(`${statement}${settings}`));
   }
 
-  async #using<T>(work: (client: ReturnType<typeof connect>) => Promise<T>): Promise<T> {
-    const client = connect({ kind: 'embedded', dir: join(this.home, 'database') });
+  async #using<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    const connection = new Connection({ kind: 'embedded', dir: join(this.home, 'database') });
     try {
-      return await work(client);
+      return await work(connection);
     } finally {
-      await client.close();
+      await connection.close();
     }
   }
 }

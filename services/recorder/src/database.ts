@@ -21,34 +21,112 @@ const questionSettings: ClickHouseSettings = { max_execution_time: 25, output_fo
 /** Its errors are thrown; it would print them as well. */
 const quiet = { level: ClickHouseLogLevel.OFF };
 
-/**
- * A connection. It runs one statement at a time, so each purpose has its own. `serverSettings` go with each statement to
- * a server; default: none.
- */
-export function connect(database: Database, serverSettings: ClickHouseSettings = {}): ClickHouseClient {
-  if (database.kind === 'server') return clientOf(database.url, serverSettings);
-  return embeddedClient(connectEmbedded(database.dir));
-}
-
 /** A row, by column. */
 export type Columns = Readonly<Record<string, Value>>;
 
-/** The connection that writes. */
-export interface Ingest {
-  readonly client: ClickHouseClient;
+/**
+ * A connection. It runs one statement at a time, so each purpose has its own. After one that failed it begins anew: the
+ * next answer of chDB would start with the rows that the failed one left.
+ */
+export class Connection {
+  readonly #database: Database;
+  #link: Link | undefined;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Runs a statement that changes the database. */
+  async command(query: string): Promise<void> {
+    await this.#run(({ client }) => client.command({ query, clickhouse_settings: insertSettings }));
+  }
+
   /** Inserts rows that all have the same columns; on disk when it returns. */
+  async insert(table: string, rows: readonly Columns[]): Promise<void> {
+    await this.#run((link) => link.insert(table, rows));
+  }
+
+  /**
+   * The rows of a SELECT; integers are numbers, and what Sluice counts stays below 2^53. Parameters may be left
+   * undefined.
+   */
+  select<T>(query: string, params: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
+    const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
+    return this.#run(async ({ client }) => {
+      const result = await client.query({
+        query,
+        query_params: given,
+        format: 'JSONEachRow',
+        clickhouse_settings: questionSettings,
+      });
+      return result.json<T>();
+    });
+  }
+
+  async close(): Promise<void> {
+    const link = this.#link;
+    this.#link = undefined;
+    await link?.client.close();
+  }
+
+  async #run<T>(statement: (link: Link) => Promise<T>): Promise<T> {
+    this.#link ??= link(this.#database);
+    try {
+      return await statement(this.#link);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+}
+
+/** Connections for questions: each takes one that is idle, or waits its turn. */
+export class Pool {
+  readonly #connections: readonly Connection[];
+  readonly #idle: Connection[];
+  readonly #waiting: ((connection: Connection) => void)[] = [];
+
+  constructor(database: Database, size: number) {
+    this.#connections = Array.from({ length: size }, () => new Connection(database));
+    this.#idle = [...this.#connections];
+  }
+
+  /** The rows of a SELECT; see `Connection`. */
+  async select<T>(query: string, params: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
+    const connection = this.#idle.pop() ?? (await new Promise<Connection>((resolve) => this.#waiting.push(resolve)));
+    try {
+      return await connection.select<T>(query, params);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#idle.push(connection);
+      else next(connection);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+}
+
+/** A client of its own, for statements with settings of their own. `settings` go with each statement to a server. */
+export function connect(database: Database, settings: ClickHouseSettings = {}): ClickHouseClient {
+  if (database.kind === 'embedded') return embeddedClient(createChdbConnection({ path: database.dir }));
+  return createClient({ url: database.url, log: quiet, clickhouse_settings: settings });
+}
+
+interface Link {
+  readonly client: ClickHouseClient;
   readonly insert: (table: string, rows: readonly Columns[]) => Promise<void>;
 }
 
-/** See `connect`. */
-export function connectIngest(database: Database): Ingest {
+function link(database: Database): Link {
   const encode = (rows: readonly Columns[]) => ({
     columns: Object.keys(rows[0] ?? {}) as [string, ...string[]],
     values: tabSeparated(rows.map((row) => Object.values(row))),
     format: 'TabSeparated' as const,
   });
   if (database.kind === 'server') {
-    const client = clientOf(database.url);
+    const client = connect(database);
     return {
       client,
       async insert(table, rows) {
@@ -58,7 +136,7 @@ export function connectIngest(database: Database): Ingest {
       },
     };
   }
-  const connection = connectEmbedded(database.dir);
+  const connection = createChdbConnection({ path: database.dir });
   return {
     client: embeddedClient(connection),
     async insert(table, rows) {
@@ -70,64 +148,7 @@ export function connectIngest(database: Database): Ingest {
   };
 }
 
-function clientOf(url: string, settings: ClickHouseSettings = {}): ClickHouseClient {
-  return createClient({ url, log: quiet, clickhouse_settings: settings });
-}
-
-function connectEmbedded(dir: string): ChdbConnection {
-  return createChdbConnection({ path: dir });
-}
-
 function embeddedClient(connection: ChdbConnection): ClickHouseClient {
   // chDB brings its own copy of the client's types.
   return createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
-}
-
-/** Runs a statement that changes the database. */
-export async function command(client: ClickHouseClient, query: string): Promise<void> {
-  await client.command({ query, clickhouse_settings: insertSettings });
-}
-
-/** The rows of a SELECT; integers are numbers, and what Sluice counts stays below 2^53. Parameters may be left undefined. */
-export async function select<T>(
-  client: ClickHouseClient,
-  query: string,
-  params: Readonly<Record<string, unknown>> = {},
-): Promise<T[]> {
-  const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
-  const result = await client.query({
-    query,
-    query_params: given,
-    format: 'JSONEachRow',
-    clickhouse_settings: questionSettings,
-  });
-  return result.json<T>();
-}
-
-/** Connections for questions: each takes one that is idle, or waits its turn. */
-export class Pool {
-  readonly #clients: readonly ClickHouseClient[];
-  readonly #idle: ClickHouseClient[];
-  readonly #waiting: ((client: ClickHouseClient) => void)[] = [];
-
-  constructor(database: Database, size: number) {
-    this.#clients = Array.from({ length: size }, () => connect(database));
-    this.#idle = [...this.#clients];
-  }
-
-  /** The rows of a SELECT; see `select`. */
-  async select<T>(query: string, params: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
-    const client = this.#idle.pop() ?? (await new Promise<ClickHouseClient>((resolve) => this.#waiting.push(resolve)));
-    try {
-      return await select<T>(client, query, params);
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#idle.push(client);
-      else next(client);
-    }
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#clients.map((client) => client.close()));
-  }
 }

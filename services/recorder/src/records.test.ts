@@ -13,7 +13,7 @@ import {
   shownRows,
 } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { command, connect, select } from './database.ts';
+import { Connection, connect } from './database.ts';
 import { asked, callId, ended, epochMicros, sessionId, stored } from './fixtures.ts';
 import { answerQuestion } from './questions.ts';
 import { openStore, type Store } from './store.ts';
@@ -21,10 +21,10 @@ import { openStore, type Store } from './store.ts';
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
 let store: Store;
 /** The hand in the database. */
-let hand: ReturnType<typeof connect>;
+let hand: Connection;
 before(async () => {
   store = await openStore({ kind: 'embedded', dir });
-  hand = connect({ kind: 'embedded', dir });
+  hand = new Connection({ kind: 'embedded', dir });
 });
 after(async () => {
   await hand.close();
@@ -311,12 +311,9 @@ test('a proof has every row of a ledger in its order, as it lies in the table', 
 test('a position is never split over two answers, however many rows somebody has made of it', async () => {
   await store.insert([1, 2, 3].map((seq) => body('split', seq, 91, Buffer.alloc(300_000, seq))));
   const copy = (rows: string): Promise<void> =>
-    command(
-      hand,
-      `INSERT INTO record (ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at)
+    hand.command(`INSERT INTO record (ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at)
        SELECT ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, number, stored_at
-       FROM record CROSS JOIN ${rows} AS copies WHERE ledger = 'split' AND seq = 2`,
-    );
+       FROM record CROSS JOIN ${rows} AS copies WHERE ledger = 'split' AND seq = 2`);
   await copy('numbers(7)');
   const eight = await proofOf('split');
   assert.deepEqual(
@@ -330,11 +327,10 @@ test('a position is never split over two answers, however many rows somebody has
   );
   const { bytesBase64 } = await ask({ kind: 'part', ledger: 'split', seq: 2, row: 7, offset: 299_999 });
   assert.deepEqual(Buffer.from(bytesBase64, 'base64'), Buffer.from([2]));
-  await command(
-    hand,
+  await hand.command(
     "ALTER TABLE record DELETE WHERE ledger = 'split' AND seq = 2 AND stream_seq < 7 SETTINGS mutations_sync = 2",
   );
-  await command(hand, "ALTER TABLE record UPDATE bytes = 'x' WHERE ledger = 'split' SETTINGS mutations_sync = 2");
+  await hand.command("ALTER TABLE record UPDATE bytes = 'x' WHERE ledger = 'split' SETTINGS mutations_sync = 2");
   await copy('numbers(5000)');
   assert.deepEqual(
     (await proofOf('split')).rows.map(({ seq }) => seq),
@@ -345,7 +341,8 @@ test('a position is never split over two answers, however many rows somebody has
 test('calls and sessions are found among many without reading the record from end to end', async () => {
   const rows = 200_000;
   const meta = JSON.stringify(asked('allow', 'needle'));
-  await hand.command({
+  const client = connect({ kind: 'embedded', dir });
+  await client.command({
     query: `INSERT INTO record (ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at)
       SELECT 'many', number + 1, if(number % 100 = 0, '${noCall}', leftPad(toString(intDiv(number, 2)), 36, '0')),
         if(number % 100 = 0, '${noSession}', leftPad(toString(intDiv(number, 1000)), 32, 's')),
@@ -355,7 +352,7 @@ test('calls and sessions are found among many without reading the record from en
     query_params: { meta },
   });
   const read = async (query: string): Promise<number> => {
-    const found = await hand.query({ query, format: 'JSON' });
+    const found = await client.query({ query, format: 'JSON' });
     const { rows: count, statistics } = await found.json();
     assert.notEqual(count, 0, query);
     return statistics?.rows_read ?? assert.fail();
@@ -373,12 +370,13 @@ test('calls and sessions are found among many without reading the record from en
     const found = await read(query);
     assert.ok(found < rows / 5, `${found} rows were read: ${query}`);
   }
-  await command(hand, "ALTER TABLE record DELETE WHERE ledger = 'many' SETTINGS mutations_sync = 2");
+  await client.close();
+  await hand.command("ALTER TABLE record DELETE WHERE ledger = 'many' SETTINGS mutations_sync = 2");
 });
 
 test('views have the columns that they promise', async () => {
   await store.insert([begun('v-1', 1, 99, 'viewer'), end('v-1', 2, 99, 'completed', 200)]);
-  const [call] = await select(hand, `SELECT * FROM calls WHERE id = '${callId(99)}'`);
+  const [call] = await hand.select(`SELECT * FROM calls WHERE id = '${callId(99)}'`);
   assert.deepEqual(call, {
     id: callId(99),
     at: '2026-11-23 12:09:48.932000',
@@ -410,7 +408,7 @@ test('views have the columns that they promise', async () => {
     ledger: 'v-1',
     seq: 1,
   });
-  const [decision] = await select(hand, `SELECT * FROM decisions WHERE call = '${callId(99)}'`);
+  const [decision] = await hand.select(`SELECT * FROM decisions WHERE call = '${callId(99)}'`);
   assert.deepEqual(decision, {
     call: callId(99),
     at: '2026-11-23 12:09:48.932000',
@@ -433,7 +431,7 @@ test('views have the columns that they promise', async () => {
     ledger: 'v-1',
     seq: 1,
   });
-  const [frame] = await select(hand, `SELECT * FROM frames WHERE call = '${callId(99)}' AND kind = 'outcome'`);
+  const [frame] = await hand.select(`SELECT * FROM frames WHERE call = '${callId(99)}' AND kind = 'outcome'`);
   assert.deepEqual(frame, {
     ledger: 'v-1',
     seq: 2,
@@ -447,7 +445,7 @@ test('views have the columns that they promise', async () => {
     bytes: '',
     storedAt: '2026-11-23 12:09:47.932123',
   });
-  const [session] = await select(hand, `SELECT * FROM sessions WHERE id = '${sessionId(99)}'`);
+  const [session] = await hand.select(`SELECT * FROM sessions WHERE id = '${sessionId(99)}'`);
   assert.deepEqual(session, {
     id: sessionId(99),
     agent: 'viewer',
@@ -463,7 +461,7 @@ test('docs/record.md names every column of every view, with its type', async () 
   for (const view of ['calls', 'decisions', 'sessions', 'frames']) {
     const section = page.split(/^### /m).find((text) => text.startsWith(`${view}\n`)) ?? assert.fail(view);
     const documented = [...section.matchAll(/^\| `(\w+)` \| (\S+) \|/gm)].map(([, name, type]) => [name, type]);
-    const columns = await select<{ name: string; type: string }>(hand, `DESCRIBE ${view}`);
+    const columns = await hand.select<{ name: string; type: string }>(`DESCRIBE ${view}`);
     // That a text is stored by a dictionary, and that times are UTC, says nothing to a reader.
     const plain = (type: string): string => type.replace(/^LowCardinality\((.*)\)$/, '$1').replace("(6, 'UTC')", '(6)');
     assert.deepEqual(

@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError } from '@sluice/runtime';
-import { command, connect, select } from './database.ts';
+import { Connection } from './database.ts';
 import { migrate, migrations, statementsSince } from './schema.ts';
 
 // chDB opens one directory per process.
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
-let database = connect({ kind: 'embedded', dir });
+let database = new Connection({ kind: 'embedded', dir });
 after(async () => {
   await database.close();
   rmSync(dir, { recursive: true, force: true });
@@ -22,12 +22,11 @@ after(async () => {
 beforeEach(empty);
 
 async function empty(): Promise<void> {
-  const tables = await select<{ name: string; engine: string }>(
-    database,
+  const tables = await database.select<{ name: string; engine: string }>(
     'SELECT name, engine FROM system.tables WHERE database = currentDatabase()',
   );
   for (const { name, engine } of tables) {
-    await command(database, `DROP ${engine === 'View' ? 'VIEW' : 'TABLE'} ${name} SYNC`);
+    await database.command(`DROP ${engine === 'View' ? 'VIEW' : 'TABLE'} ${name} SYNC`);
   }
 }
 
@@ -75,21 +74,19 @@ const fill = (count: number): string => `INSERT INTO frames
 
 const columns = `call, toString(ledger), seq, session, toString(kind), at, offset, meta, header, bytes, toString(stream), stream_seq, stored_at`;
 const digest = async (table: string): Promise<unknown> => {
-  const [row] = await select(
-    database,
+  const [row] = await database.select(
     `SELECT count() AS rows, toString(sum(cityHash64(${columns}))) AS hash FROM ${table}`,
   );
   return row;
 };
 
 async function upToDate(): Promise<void> {
-  const versions = await select<{ version: number }>(database, 'SELECT version FROM migrations ORDER BY version');
+  const versions = await database.select<{ version: number }>('SELECT version FROM migrations ORDER BY version');
   assert.deepEqual(
     versions.map(({ version }) => version),
     migrations.map((_, index) => index + 1),
   );
-  const tables = await select<{ name: string; engine: string }>(
-    database,
+  const tables = await database.select<{ name: string; engine: string }>(
     'SELECT name, engine FROM system.tables WHERE database = currentDatabase() ORDER BY name',
   );
   assert.deepEqual(Object.fromEntries(tables.map(({ name, engine }) => [name, engine])), {
@@ -111,10 +108,9 @@ test('an empty database is made ready, and each migration runs once', async () =
 });
 
 test('the frames of a database without versions move, byte for byte, and what was in quarantine stays', async () => {
-  for (const statement of unversioned) await command(database, statement);
-  await command(database, fill(1_000));
-  await command(
-    database,
+  for (const statement of unversioned) await database.command(statement);
+  await database.command(fill(1_000));
+  await database.command(
     "INSERT INTO quarantine (stream, stream_seq, stored_at, reason, b64) VALUES ('calls', 1, 0, 'r', 'AP8=')",
   );
   const before = await digest('frames');
@@ -122,7 +118,7 @@ test('the frames of a database without versions move, byte for byte, and what wa
   await migrate(database);
   await upToDate();
   assert.deepEqual(await digest('record'), before);
-  assert.deepEqual(await select(database, 'SELECT reason, hex(message) AS message FROM quarantine'), [
+  assert.deepEqual(await database.select('SELECT reason, hex(message) AS message FROM quarantine'), [
     { reason: 'r', message: '00FF' },
   ]);
 });
@@ -133,9 +129,9 @@ test('a migration that was broken off after any of its statements, or within the
   const part = all[move]?.replace('FROM frames', 'FROM (SELECT * FROM frames LIMIT 37)') ?? assert.fail();
   const broken = [...all.map((_, done) => all.slice(0, done)), [...all.slice(0, move), part]];
   for (const statements of broken) {
-    for (const statement of [...unversioned, fill(100)]) await command(database, statement);
+    for (const statement of [...unversioned, fill(100)]) await database.command(statement);
     const before = await digest('frames');
-    for (const statement of statements) await command(database, statement);
+    for (const statement of statements) await database.command(statement);
     await migrate(database);
     await upToDate();
     assert.deepEqual(await digest('record'), before, `after ${statements.at(-1)}`);
@@ -144,13 +140,13 @@ test('a migration that was broken off after any of its statements, or within the
 });
 
 test('a process that is killed while it migrates leaves a database that the next one heals', async () => {
-  for (const statement of [...unversioned, fill(200_000)]) await command(database, statement);
+  for (const statement of [...unversioned, fill(200_000)]) await database.command(statement);
   const before = await digest('frames');
   await database.close();
   for (let round = 0; round < 5; round++) {
-    const program = `const { connect } = await import('${join(import.meta.dirname, 'database.ts')}');
+    const program = `const { Connection } = await import('${join(import.meta.dirname, 'database.ts')}');
       const { migrate } = await import('${join(import.meta.dirname, 'schema.ts')}');
-      const database = connect({ kind: 'embedded', dir: '${dir}' });
+      const database = new Connection({ kind: 'embedded', dir: '${dir}' });
       process.stdout.write('begins');
       await migrate(database);`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
@@ -162,7 +158,7 @@ test('a process that is killed while it migrates leaves a database that the next
     child.kill('SIGKILL');
     await gone;
   }
-  database = connect({ kind: 'embedded', dir });
+  database = new Connection({ kind: 'embedded', dir });
   await migrate(database);
   await upToDate();
   assert.deepEqual(await digest('record'), before);
@@ -170,7 +166,7 @@ test('a process that is killed while it migrates leaves a database that the next
 
 test('a database of a newer Sluice is refused in one line and left alone', async () => {
   await migrate(database);
-  await command(database, `INSERT INTO migrations SELECT ${migrations.length + 1}, now64(3)`);
+  await database.command(`INSERT INTO migrations SELECT ${migrations.length + 1}, now64(3)`);
   await assert.rejects(migrate(database), (error) => {
     assert.ok(error instanceof ConfigError);
     const [newer, known] = [migrations.length + 1, migrations.length];

@@ -1,6 +1,5 @@
-import type { ClickHouseClient } from '@clickhouse/client';
 import { ConfigError } from '@sluice/runtime';
-import { command, select } from './database.ts';
+import type { Connection } from './database.ts';
 import { views } from './views.ts';
 
 /**
@@ -74,15 +73,15 @@ export const migrations: readonly (readonly string[])[] = [
  * Brings a database up to date; one that is, is only asked. Throws `ConfigError` for a database of a newer Sluice,
  * before anything in it was changed.
  */
-export async function migrate(client: ClickHouseClient): Promise<void> {
-  const version = await versionOf(client);
+export async function migrate(database: Connection): Promise<void> {
+  const version = await versionOf(database);
   if (version > migrations.length) {
     throw new ConfigError(
       `the database is of a newer Sluice (version ${version}, this one knows ${migrations.length}); start that one`,
     );
   }
   if (version === migrations.length) return;
-  for (const statement of statementsSince(version)) await command(client, statement);
+  for (const statement of statementsSince(version)) await database.command(statement);
 }
 
 /** All that makes the newest database of one of a version. Exported for its test. */
@@ -94,12 +93,11 @@ export function statementsSince(version: number): string[] {
 }
 
 /** How many migrations a database has behind it. */
-async function versionOf(client: ClickHouseClient): Promise<number> {
-  const tables = await select(
-    client,
+async function versionOf(database: Connection): Promise<number> {
+  const tables = await database.select(
     "SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = 'migrations'",
   );
   if (tables.length === 0) return 0;
-  const [row] = await select<{ version: number }>(client, 'SELECT max(version) AS version FROM migrations');
+  const [row] = await database.select<{ version: number }>('SELECT max(version) AS version FROM migrations');
   return row?.version ?? 0;
 }

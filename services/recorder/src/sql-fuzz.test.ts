@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ClickHouseClient } from '@clickhouse/client';
 import fc from 'fast-check';
-import { command, connect } from './database.ts';
+import { Connection } from './database.ts';
 import { asked, callId, ended, stored } from './fixtures.ts';
 import { openReadOnly } from './sql.ts';
 import { guardSql } from './sql-guard.ts';
@@ -25,10 +25,10 @@ before(async () => {
     stored({ ledger: 'l', seq: 1, call: callId(1), kind: 'call', meta: asked('allow') }),
     stored({ ledger: 'l', seq: 2, call: callId(1), kind: 'outcome', meta: ended('completed', 200) }),
   ]);
-  const admin = connect(database);
-  await command(admin, 'CREATE TABLE secret (id String) ENGINE = MergeTree ORDER BY id');
-  await command(admin, `INSERT INTO secret VALUES ('${canary}')`);
-  await command(admin, `CREATE TABLE ${canary} (id String) ENGINE = MergeTree ORDER BY id`);
+  const admin = new Connection(database);
+  await admin.command('CREATE TABLE secret (id String) ENGINE = MergeTree ORDER BY id');
+  await admin.command(`INSERT INTO secret VALUES ('${canary}')`);
+  await admin.command(`CREATE TABLE ${canary} (id String) ENGINE = MergeTree ORDER BY id`);
   await admin.close();
   writeFileSync(file, canary);
   client = await openReadOnly(database);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { connect, select } from './database.ts';
+import { Connection } from './database.ts';
 import { asked, callId, ended, sessionId, stored } from './fixtures.ts';
 import { answerQuestion } from './questions.ts';
 import { openReadOnly, openSql } from './sql.ts';
@@ -193,9 +193,9 @@ test('behind the guard, the connection only reads, only the views, and its limit
 });
 
 test('every function that may be called is one of the engine’s own', async () => {
-  const client = connect({ kind: 'embedded', dir });
-  const known = await select<{ name: string }>(client, "SELECT name FROM system.functions WHERE origin = 'System'");
-  const combinators = await select<{ name: string }>(client, 'SELECT name FROM system.aggregate_function_combinators');
+  const client = new Connection({ kind: 'embedded', dir });
+  const known = await client.select<{ name: string }>("SELECT name FROM system.functions WHERE origin = 'System'");
+  const combinators = await client.select<{ name: string }>('SELECT name FROM system.aggregate_function_combinators');
   await client.close();
   const names = new Set(known.map(({ name }) => name));
   assert.ok(combinators.some(({ name }) => name === 'If'));

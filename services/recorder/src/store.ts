@@ -1,4 +1,3 @@
-import type { ClickHouseClient } from '@clickhouse/client';
 import {
   decodeFrame,
   type Frame,
@@ -9,7 +8,7 @@ import {
   type SealKey,
 } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { type Columns, connectIngest, type Database, Pool, select } from './database.ts';
+import { type Columns, Connection, type Database, Pool } from './database.ts';
 import { Ledgers, type Link } from './ledgers.ts';
 import { openRecords, type Records } from './records.ts';
 import { migrate } from './schema.ts';
@@ -56,7 +55,7 @@ const frameHash = 'lower(hex(right(header, 32)))';
 
 /** Opens the record and brings its tables up to date. Throws `ConfigError` for that of a newer Sluice. */
 export async function openStore(database: Database): Promise<Store> {
-  const { client: ingest, insert } = connectIngest(database);
+  const ingest = new Connection(database);
   try {
     await migrate(ingest);
   } catch (error) {
@@ -77,8 +76,8 @@ export async function openStore(database: Database): Promise<Store> {
       if (isInDoubt) ledgers = await restoreLedgers(ingest);
       isInDoubt = true;
       const { rows, poison, ...inserted } = await sort(ingest, ledgers, frames);
-      if (poison.length > 0) await insert('quarantine', poison);
-      if (rows.length > 0) await insert('record', rows);
+      if (poison.length > 0) await ingest.insert('quarantine', poison);
+      if (rows.length > 0) await ingest.insert('record', rows);
       isInDoubt = false;
       return { ...inserted, quarantined: poison.length };
     },
@@ -90,8 +89,7 @@ export async function openStore(database: Database): Promise<Store> {
     },
 
     async sealKey(ledger) {
-      const [opened] = await select<{ meta: string }>(
-        ingest,
+      const [opened] = await ingest.select<{ meta: string }>(
         `SELECT meta FROM record WHERE ledger = {ledger:String} AND seq = 1 AND kind = 'opened'`,
         { ledger },
       );
@@ -100,8 +98,7 @@ export async function openStore(database: Database): Promise<Store> {
 
     openCalls(instance) {
       // First those without an outcome in the process's own ledgers, where it is; few are left to be looked for elsewhere.
-      return select<OpenCall>(
-        ingest,
+      return ingest.select<OpenCall>(
         `WITH begun AS (
            SELECT call, any(session) AS session FROM record
            WHERE startsWith(ledger, {prefix:String}) AND kind IN ('call', 'outcome')
@@ -115,11 +112,11 @@ export async function openStore(database: Database): Promise<Store> {
     },
 
     async closedLedgers() {
-      const rows = await select<{ ledger: string; seq: number }>(
-        ingest,
-        `SELECT JSONExtractString(meta, 'head', 'ledger') AS ledger, max(JSONExtractUInt(meta, 'head', 'seq')) AS seq
-         FROM record WHERE kind = 'ledger-closed' GROUP BY ledger`,
-      );
+      const rows = await ingest.select<{
+        ledger: string;
+        seq: number;
+      }>(`SELECT JSONExtractString(meta, 'head', 'ledger') AS ledger, max(JSONExtractUInt(meta, 'head', 'seq')) AS seq
+         FROM record WHERE kind = 'ledger-closed' GROUP BY ledger`);
       return new Map(rows.map(({ ledger, seq }) => [ledger, seq]));
     },
 
@@ -129,13 +126,8 @@ export async function openStore(database: Database): Promise<Store> {
   };
 }
 
-async function hashesOf(
-  client: ClickHouseClient,
-  ledger: string,
-  seqs: readonly number[],
-): Promise<Map<number, string>> {
-  const rows = await select<{ seq: number; hash: string }>(
-    client,
+async function hashesOf(database: Connection, ledger: string, seqs: readonly number[]): Promise<Map<number, string>> {
+  const rows = await database.select<{ seq: number; hash: string }>(
     `SELECT seq, ${frameHash} AS hash FROM record WHERE ledger = {ledger:String} AND seq IN {seqs:Array(UInt64)}`,
     { ledger, seqs },
   );
@@ -143,25 +135,20 @@ async function hashesOf(
 }
 
 /** Ledgers without a gap are known by their last frame alone; of others, every frame counts. */
-async function restoreLedgers(client: ClickHouseClient): Promise<Ledgers> {
+async function restoreLedgers(database: Connection): Promise<Ledgers> {
   const ledgers = new Ledgers();
-  const found = await select<{ ledger: string; last: number; count: number }>(
-    client,
+  const found = await database.select<{ ledger: string; last: number; count: number }>(
     'SELECT ledger, max(seq) AS last, groupBitmap(seq) AS count FROM record GROUP BY ledger',
   );
-  const ends = await select<{ ledger: string; hash: string }>(
-    client,
-    `SELECT ledger, ${frameHash} AS hash FROM record
-     WHERE (ledger, seq) IN (SELECT ledger, max(seq) FROM record GROUP BY ledger)`,
-  );
+  const ends = await database.select<{ ledger: string; hash: string }>(`SELECT ledger, ${frameHash} AS hash FROM record
+     WHERE (ledger, seq) IN (SELECT ledger, max(seq) FROM record GROUP BY ledger)`);
   const hashes = new Map(ends.map(({ ledger, hash }) => [ledger, hash]));
   for (const { ledger, last, count } of found) {
     if (last === count) {
       ledgers.restore({ ledger, seq: last, hash: hashes.get(ledger) ?? '' });
       continue;
     }
-    const links = await select<Link>(
-      client,
+    const links = await database.select<Link>(
       `SELECT ledger, seq, lower(hex(substring(header, length(header) - 63, 32))) AS prev,
               ${frameHash} AS hash
        FROM record WHERE ledger = {ledger:String} ORDER BY seq`,
@@ -174,7 +161,7 @@ async function restoreLedgers(client: ClickHouseClient): Promise<Ledgers> {
 
 /** Where the frames of a batch belong. */
 async function sort(
-  client: ClickHouseClient,
+  database: Connection,
   known: Ledgers,
   frames: readonly StoredFrame[],
 ): Promise<Omit<Inserted, 'quarantined'> & { readonly rows: Columns[]; readonly poison: Columns[] }> {
@@ -201,7 +188,7 @@ async function sort(
   // A frame that comes again after its ack got lost, or one that pretends to. The first may be in this very batch.
   for (const [ledger, links] of Map.groupBy(below, ({ link }) => link.ledger)) {
     const there = await hashesOf(
-      client,
+      database,
       ledger,
       links.map(({ link }) => link.seq),
     );

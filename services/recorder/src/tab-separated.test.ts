@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { command, connectIngest, select } from './database.ts';
+import { Connection } from './database.ts';
 import { tabSeparated } from './tab-separated.ts';
 
 test('what ends a value or a row is escaped, in text and in bytes', () => {
@@ -25,12 +25,12 @@ test('each byte that must be escaped is, wherever it stands alone', () => {
 
 test('the database reads back what was written, whatever the bytes', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'sl-'));
-  const { client, insert } = connectIngest({ kind: 'embedded', dir });
+  const database = new Connection({ kind: 'embedded', dir });
   t.after(async () => {
-    await client.close();
+    await database.close();
     rmSync(dir, { recursive: true });
   });
-  await command(client, 'CREATE TABLE pairs (n UInt64, text String, bytes String) ENGINE = MergeTree ORDER BY n');
+  await database.command('CREATE TABLE pairs (n UInt64, text String, bytes String) ENGINE = MergeTree ORDER BY n');
   const everyPair = Buffer.from(
     Array.from({ length: 256 * 256 * 2 }, (_, i) => (i % 2 === 0 ? i >> 9 : (i >> 1) & 0xff)),
   );
@@ -39,9 +39,8 @@ test('the database reads back what was written, whatever the bytes', async (t) =
     { n: 2, text: '{"a":"\\n\\"ü"}', bytes: Buffer.from('\r') },
     { n: 9_007_199_254_740_991, text: '\r\n\t', bytes: Buffer.from('no escape at all, and no end\0') },
   ];
-  await insert('pairs', rows);
-  const read = await select<{ n: number; text: string; hex: string }>(
-    client,
+  await database.insert('pairs', rows);
+  const read = await database.select<{ n: number; text: string; hex: string }>(
     'SELECT n, text, hex(bytes) AS hex FROM pairs ORDER BY n',
   );
   assert.deepEqual(
@@ -52,10 +51,10 @@ test('the database reads back what was written, whatever the bytes', async (t) =
 
 test('an insert that the database refuses throws what the database said', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'sl-'));
-  const { client, insert } = connectIngest({ kind: 'embedded', dir });
+  const database = new Connection({ kind: 'embedded', dir });
   t.after(async () => {
-    await client.close();
+    await database.close();
     rmSync(dir, { recursive: true });
   });
-  await assert.rejects(insert('nowhere', [{ n: 1 }]), { code: '60', type: 'UNKNOWN_TABLE' });
+  await assert.rejects(database.insert('nowhere', [{ n: 1 }]), { code: '60', type: 'UNKNOWN_TABLE' });
 });
