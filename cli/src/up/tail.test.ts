@@ -31,7 +31,7 @@ async function bench(t: TestContext): Promise<Bench> {
   const opened: Broker[] = [];
   const home = homePaths(dir);
   const follow = new Tail(async () => {
-    const connection = await openBroker(server.env, 'tail', log);
+    const connection = await openBroker(server.env, 'control tail', log);
     opened.push(connection);
     return connection;
   });

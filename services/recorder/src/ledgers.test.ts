@@ -51,7 +51,7 @@ test('another frame at a place that is taken is a conflict; below the head only 
 
 test('what is missing between the head and the last frame is known by its positions', () => {
   const known = new Ledgers();
-  const [first, , , fourth, , sixth, seventh, , , tenth] = ledgers.a as Link[];
+  const [first, , , fourth, , sixth, seventh, , , tenth] = ledgers.a;
   for (const link of [tenth, fourth, seventh, sixth, first]) known.place(link as Link);
   assert.deepEqual(known.missing('a'), [
     [2, 3],
@@ -63,7 +63,7 @@ test('what is missing between the head and the last frame is known by its positi
 
 test('a ledger that was restored is known up to its head', () => {
   const known = new Ledgers();
-  const [, , , , fifth, sixth] = ledgers.a as Link[];
+  const [, , , , fifth, sixth] = ledgers.a;
   known.restore({ ledger: 'a', seq: 5, hash: fifth?.hash ?? '' });
   assert.equal(known.place(fifth as Link), 'below');
   assert.equal(known.place(sixth as Link), 'new');
