@@ -162,7 +162,7 @@ test('the database has the marker and not the secret', async () => {
   const rowsWith = async (value: string): Promise<number> => {
     const where = forms(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
     const query_params = Object.fromEntries(forms(value).map((form, i) => [`form${i}`, form]));
-    const query = `SELECT toFloat64(count()) AS n FROM frames WHERE ${where.join(' OR ')}`;
+    const query = `SELECT toFloat64(count()) AS n FROM record WHERE ${where.join(' OR ')}`;
     const result = await client.query({ query, query_params, format: 'JSONEachRow' });
     return (await result.json<{ n: number }>())[0]?.n ?? -1;
   };

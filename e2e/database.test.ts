@@ -110,7 +110,7 @@ const write = async (): Promise<number> => (await sluice.call('POST', configMaps
 test('a full disk under the database: calls go on, not a frame is acknowledged, and all arrives when there is room', async () => {
   await until('the first frames to be at rest', atRest);
   const { first_seq } = await stateOf('CALLS');
-  database.onInsert = () => 'disk-full';
+  database.onInsert = (table) => (table === 'record' ? 'disk-full' : 'stored');
   for (let index = 0; index < 10; index++) assert.deepEqual([await small(), await write()], [200, 201]);
   await until('the batch to be tried again', () => database.refused >= 3);
   const held = await stateOf('CALLS');

@@ -160,6 +160,9 @@ async function fillStream({ world, load, random, seed }: Run): Promise<Done> {
   };
 }
 
+/** A slow database takes so long over each insert. */
+const insertMs = 5_000;
+
 /** The database has no room, or takes long over each insert. */
 function burden(condition: 'full' | 'slow', lastsMs: number): Experiment['run'] {
   return async ({ world, load, random }) => {
@@ -168,14 +171,17 @@ function burden(condition: 'full' | 'slow', lastsMs: number): Experiment['run'] 
     await sleep(warmUpMs);
     const rssBefore = world.residentBytes('recorder');
     const before = load.exchanges.length;
-    const disturbedBefore = database.disturbed;
-    database.condition = condition;
-    await until('an insert to be disturbed', () => database.disturbed > disturbedBefore);
+    let disturbed = 0;
+    database.onInsert = () => {
+      disturbed++;
+      return condition === 'full' ? 'disk-full' : sleep(insertMs, 'stored' as const);
+    };
+    await until('an insert to be disturbed', () => disturbed > 0);
     await sleep(lastsMs + random.below(500));
     const during = load.exchanges.slice(before).filter(({ isLive, ended }) => !isLive && ended === 'whole');
     const waiting = (await world.held('calls')) + (await world.held('bytes'));
     const grownMiB = (world.residentBytes('recorder') - rssBefore) / 2 ** 20;
-    database.condition = 'well';
+    database.onInsert = () => 'stored';
     const sinceMs = performance.now();
     const slow = percentile(
       during.map(({ tookMs }) => tookMs),

@@ -24,10 +24,10 @@ import {
   type Upstream,
   until,
 } from '@sluice/testing';
+import { TestClickHouse } from '@sluice/testing/clickhouse';
 import type { Door } from './client.ts';
-import { FaultyDatabase } from './database.ts';
 import { Load } from './load.ts';
-import { readRecord } from './record.ts';
+import { readRecord, readTables } from './record.ts';
 import type { Evidence, Violation } from './verifier.ts';
 
 /** `embedded`: chDB in the recorder. `server`: a ClickHouse server that fails as it is told. */
@@ -87,7 +87,7 @@ export class World {
   /** A connection to the broker that may do everything. */
   readonly broker: Broker;
   /** Only with a `server`. */
-  readonly database: FaultyDatabase | undefined;
+  readonly database: TestClickHouse | undefined;
   readonly #dir: string;
   readonly #upstream: Upstream;
   readonly #door: Door;
@@ -101,7 +101,7 @@ export class World {
     sluice: Sluice,
     door: Door,
     broker: Broker,
-    database: FaultyDatabase | undefined,
+    database: TestClickHouse | undefined,
   ) {
     this.#dir = dir;
     this.#upstream = upstream;
@@ -120,7 +120,7 @@ export class World {
     mkdirSync(policyDir);
     writeFileSync(join(policyDir, 'faults.yaml'), policies);
     const upstream = await openDemo(dir);
-    const database = kind === 'server' ? await FaultyDatabase.open(join(dir, 'database')) : undefined;
+    const database = kind === 'server' ? await TestClickHouse.start(join(dir, 'database')) : undefined;
     const port = await freePort();
     const sluice = await Sluice.start({
       home,
@@ -129,7 +129,7 @@ export class World {
         SLUICE_RESTART_DELAY_MS: '50',
         SLUICE_LEDGER_LEASE_MS: String(leaseMs),
         SLUICE_LEDGER_GRACE_MS: String(graceMs),
-        ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database.url }),
+        ...database?.env,
       },
     });
     const keys = join(home, 'keys');
@@ -209,7 +209,7 @@ export class World {
     const record =
       this.database === undefined
         ? await readRecord(join(this.sluice.home, 'database'))
-        : await this.database.readRecord();
+        : await readTables(this.database.client);
     await this.database?.close();
     await this.#upstream.close();
     removeScratch(this.#dir);
