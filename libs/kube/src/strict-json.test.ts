@@ -35,6 +35,10 @@ const refused = [
   ['nothing', ''],
   ['no end', '{"a":'],
   ['a control character in a text', '"a\nb"'],
+  ['a kind in other letters', '{"KIND":"Pod"}'],
+  ['a kind with a Kelvin sign', '{"\u212aind":"Pod"}'],
+  ['a version in other letters', '{"kind":"Pod","apiversion":"v1"}'],
+  ['a version with a long s', '{"apiVer\u017fion":"v1"}'],
   ['too many levels', '['.repeat(300) + ']'.repeat(300)],
 ] as const;
 
@@ -44,6 +48,10 @@ for (const [what, body] of refused) {
 
 test('an escaped backslash before a u is a text like any other, and so is what Go escapes', () => {
   assert.equal(isAccepted('{"a":"\\\\u0044","\\u003cb\\u003e":"\\u0026"}'), true);
+});
+
+test('below the top a key may be written in any letters', () => {
+  assert.equal(isAccepted('{"kind":"ConfigMap","data":{"Kind":"x","APIVERSION":"y"}}'), true);
 });
 
 test('a message names a key and quotes no value', () => {

@@ -30,6 +30,13 @@ const readable = [
   ['application/apply-patch+yaml', '{"a":1}', 'apply', 'application/apply-patch+yaml', '{"a":1}'],
   ['application/apply-patch+yaml', 'hostPID: yes', 'apply', 'application/apply-patch+yaml', '{"hostPID":true}'],
   ['application/apply-patch+yaml', '{hostPID: yes}', 'apply', 'application/apply-patch+yaml', '{"hostPID":true}'],
+  [
+    'application/apply-patch+yaml',
+    '{"a":"\\/ \\ud83d\\ude00 \\\\/ \\\\ud83d \\n"}',
+    'apply',
+    'application/apply-patch+yaml',
+    '{"a":"/ \u{1f600} \\\\/ \\\\ud83d \\n"}',
+  ],
   ['application/yaml', 'mode: 0644', 'json', 'application/json', '{"mode":420}'],
 ] as const;
 
