@@ -146,7 +146,8 @@ class Local {
       // Exec plugins of the kubeconfig may need anything that the user's own kubectl has.
       ...this.#options.env,
       ...base,
-      SLUICE_PORT: String(port),
+      // Chosen here: an ingress that is started again must be where kubeconfigs say.
+      SLUICE_PORT: String(port === 0 ? await freePort() : port),
       SLUICE_TLS_CERT: tls.cert,
       SLUICE_TLS_KEY: tls.key,
       SLUICE_KUBECONFIG: cluster.kubeconfig,
