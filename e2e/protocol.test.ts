@@ -357,16 +357,22 @@ onBoth('case 34: policy sees what the cluster would see, in every encoding', asy
   assert.deepEqual(JSON.parse(arrived?.body.toString() ?? ''), { spec: { hostPID: false, mode: 420 } });
 });
 
-test('of a read the first 64 KiB are recorded, and all of it where the policy says so', async () => {
-  const answer = JSON.stringify({ kind: 'ConfigMap', apiVersion: 'v1', data: { text: 'x'.repeat(200_000) } });
-  cluster.answer = () => ({ body: answer });
-  for (const [agent, expected] of [
-    ['patches', 64 * 1024],
-    ['audited', answer.length],
+test('of a read the first 64 KiB are recorded, of a watch all, and of a read where the policy says so', async () => {
+  const object = { kind: 'ConfigMap', apiVersion: 'v1', data: { text: 'x'.repeat(200_000) } };
+  const answer = JSON.stringify(object);
+  const event = JSON.stringify({ type: 'ADDED', object });
+  for (const [agent, path, answered, expected] of [
+    ['patches', `${ns}/configmaps/c`, answer, 64 * 1024],
+    ['audited', `${ns}/configmaps/c`, answer, answer.length],
+    ['all', `${ns}/configmaps?watch=true`, event, event.length],
   ] as const) {
-    const { body } = await passes('h1', { agent, path: `${ns}/configmaps/c` });
-    assert.equal(body, answer);
-    const call = await until('the call', async () => (await sluice.calls('--agent', agent))[0]);
+    cluster.answer = () => ({ body: answered });
+    const { body } = await passes('h1', { agent, path });
+    assert.equal(body, answered);
+    const call = await until('the call', async () => {
+      const calls = await sluice.calls('--agent', agent);
+      return calls.find(({ id }) => id === cluster.requests.at(-1)?.headers['audit-id']);
+    });
     const bytes = await until('its outcome', async () => {
       const frames = await sluice.frames(call.id);
       if (!frames.some(({ kind }) => kind === 'outcome')) return undefined;

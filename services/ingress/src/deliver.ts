@@ -47,8 +47,10 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const treatment = treatmentOf(canonical, answer);
   const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
-  const body = record.response({ status, contentType }, recordedAs[treatment], isWrite || delivery.isRecordFull);
-  const live = treatment === 'text' || isWatch(delivery, answer);
+  const isStream = isWatch(delivery, answer);
+  const isWhole = isWrite || isStream || delivery.isRecordFull;
+  const body = record.response({ status, contentType }, recordedAs[treatment], isWhole);
+  const live = treatment === 'text' || isStream;
   const out = new Outgoing(response, { status, headers: deliveredHeaders(answer, contentType) });
 
   if (live) out.open();
@@ -67,7 +69,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   } catch (error) {
     if (!delivery.cut.aborted) throw error;
     const why = delivery.cut.reason as Refusal;
-    if (!isWatch(delivery, answer)) throw why;
+    if (!isStream) throw why;
     // A watch has a way of its own to say that it ends, and clients show it.
     const event = Buffer.from(`${JSON.stringify({ type: 'ERROR', object: JSON.parse(refusalStatus(why).body) })}\n`);
     await body.conclude(event);

@@ -14,7 +14,7 @@ const windowBytes = 256 * 1024;
 const windowMs = 200;
 /** What a frame is larger than its bytes, in the broker's store: about so much. */
 const frameOverheadBytes = 512;
-/** Of reads, so much of the response body is recorded; of writes, and where a policy says so, all of it. */
+/** Of reads, so much of the response body is recorded; of writes and watches, and where a policy says so, all of it. */
 const readBodyBytes = 64 * 1024;
 
 /** The frames of one call, in their order: call, responses, outcome. */
