@@ -19,8 +19,8 @@ const guards = [
   },
   {
     what: 'the second try at a frame without an ack',
-    file: 'libs/runtime/src/ledger.ts',
-    guard: 'if (due.publishedAtMs < before) this.#publish(token, due);',
+    file: 'libs/runtime/src/lane.ts',
+    guard: "if (nowMs - due.publishedAtMs >= answerMs) this.#notTaken(token, due, 'no answer', nowMs);",
     without: '',
     tests: 'libs/runtime/src/ledger.test.ts',
     pattern: 'killed under load',

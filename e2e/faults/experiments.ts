@@ -99,7 +99,7 @@ function kill(part: string, phases: Phases, signals: readonly ['SIGKILL', ...Nod
 }
 
 /** What ingress logs when a decision does not hold. */
-const alarm = 'a decision came that cannot be trusted';
+const alarm = '"code":"DecisionNotTrusted"';
 
 /** Somebody with a part's place on the broker answers in the name of policy. */
 async function forgeDecisions({ world, load, random, seed, name }: Run): Promise<Done> {

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import { type RecordsAnswer, type RecordsQuestion, type StreamKey, streams } from '@sluice/model';
-import { type Broker, createLogger, openBroker } from '@sluice/runtime';
+import { type Broker, createLogger, credentialsFile, newSeed, openBroker, publicNkey } from '@sluice/runtime';
 import { mintToken } from '@sluice/runtime/identity';
 import {
   type Arrived,
@@ -122,10 +122,12 @@ export class World {
     const upstream = await openDemo(dir);
     const database = kind === 'server' ? await TestClickHouse.start(join(dir, 'database')) : undefined;
     const port = await freePort();
+    const seed = newSeed();
     const sluice = await Sluice.start({
       home,
       flags: ['--port', String(port), '--kubeconfig', upstream.kubeconfig, '--policies', policyDir],
       env: {
+        SLUICE_NATS_SERVER: serverWithUser(dir, publicNkey(seed)),
         SLUICE_RESTART_DELAY_MS: '50',
         SLUICE_LEDGER_LEASE_MS: String(leaseMs),
         SLUICE_LEDGER_GRACE_MS: String(graceMs),
@@ -138,7 +140,9 @@ export class World {
       const groups = agent === 'archivist' ? ['faults', 'faults/full'] : ['faults'];
       tokens[agent] = await mintToken(keys, { agent, groups, ttlSeconds: tokenSeconds });
     }
-    const broker = await openBroker(brokerEnv(home), 'faults', createLogger('faults', '/dev/null'));
+    const env = { ...sluice.brokerEnv(), SLUICE_NATS_CREDS_DIR: dir };
+    writeFileSync(credentialsFile(dir, 'faults'), seed, { mode: 0o600 });
+    const broker = await openBroker(env, 'faults', createLogger('faults', '/dev/null'));
     return new World(dir, upstream, sluice, { port, home, tokens }, broker, database);
   }
 
@@ -295,11 +299,21 @@ function leak(name: string, what: string): Violation {
   return { invariant: 'I7', place: `process ${name}`, tag: '', what };
 }
 
-/** How to reach the broker of a Sluice, with the rights of its owner. */
-export function brokerEnv(home: string): { readonly SLUICE_NATS_URL: string } {
-  const [, address = ''] = /listen: "([^"]+)"/.exec(readFileSync(join(home, 'broker', 'nats.conf'), 'utf8')) ?? [];
-  const password = readFileSync(join(home, 'keys', 'broker.password'), 'utf8');
-  return { SLUICE_NATS_URL: `nats://sluice:${encodeURIComponent(password)}@${address}` };
+/**
+ * A nats-server that knows one user more than it is told: with the experiments' nkey, who may do everything. What
+ * Sluice configures stays as it is.
+ */
+function serverWithUser(dir: string, nkey: string): string {
+  const file = join(dir, 'nats-server');
+  const script = `#!/bin/sh
+if [ "$1" = -c ]; then
+  sed 's/^  users: \\[/&\\n    { nkey: ${nkey} }/' "$2" > "$2.faults"
+  set -- -c "$2.faults"
+fi
+exec '${process.env['SLUICE_NATS_SERVER'] ?? 'nats-server'}' "$@"
+`;
+  writeFileSync(file, script, { mode: 0o755 });
+  return file;
 }
 
 /** A port of this moment: an ingress that was killed comes back to it. */
