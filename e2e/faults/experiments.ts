@@ -136,6 +136,9 @@ const shortages: readonly (readonly [stream: StreamKey, ingress: 'lives' | 'dies
   ['bytes', 'dies'],
 ];
 
+/** The load fills what room there is for bodies well within this. */
+const fillMs = 2_000;
+
 /** A stream has no room, because nobody takes frames out of it. */
 async function fillStream({ world, load, random, seed }: Run): Promise<Done> {
   const [stream, ingress] = turn(shortages, seed);
@@ -143,9 +146,13 @@ async function fillStream({ world, load, random, seed }: Run): Promise<Done> {
   const thaw = world.freeze('recorder');
   const makeRoom = await world.shrink(stream, 50_000 + random.below(100_000));
   const before = load.exchanges.length;
-  await until('a refusal', () =>
-    load.exchanges.slice(before).some((exchange) => /RecordUnavailable|ResponseWithheld/.test(reasonIn(exchange))),
-  );
+  // Without room for calls, calls are refused; without room for bodies, answers wait, and nobody is told.
+  if (stream === 'bytes') await sleep(fillMs);
+  else {
+    await until('a refusal', () =>
+      load.exchanges.slice(before).some((exchange) => reasonIn(exchange) === 'RecordUnavailable'),
+    );
+  }
   await sleep(500 + random.below(1_000));
   const refused = load.exchanges.slice(before).filter((exchange) => reasonIn(exchange) === 'RecordUnavailable');
   if (ingress === 'dies') await world.kill('ingress', 'SIGKILL');
