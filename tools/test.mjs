@@ -9,7 +9,7 @@ import { ensurePackages, main, node, root, withServers } from './setup.mjs';
 
 const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cli/src/**/*.test.ts', 'tools/*.test.ts'];
 const endToEndTests = ['e2e/**/*.test.ts'];
-/** A test that hangs fails, rather than the whole run. */
+/** A test that hangs fails, rather than the whole run; a file that leaves something open is ended with its tests. */
 const timeoutMs = 600_000;
 
 await main(async () => {
@@ -48,7 +48,7 @@ async function run(files, options, env) {
     ];
     const code = await runChild(
       node(),
-      ['--test', `--test-timeout=${timeoutMs}`, ...options, ...reporters, ...files],
+      ['--test', '--test-force-exit', `--test-timeout=${timeoutMs}`, ...options, ...reporters, ...files],
       env,
     );
     const counts = readTotals(totals);
