@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { maxPayloadBytes, subjects } from '@sluice/model';
 import { type Broker, BrokerError, ConfigError } from '@sluice/runtime';
 import { type ControlPath, tailPath } from '../running.ts';
@@ -9,6 +10,9 @@ import type { Tail } from './tail.ts';
 /** Longest path of a Unix socket on Linux, less one for the terminating zero. */
 const maxSocketPathBytes = 107;
 const answerDeadlineMs = 30_000;
+/** A part that died is started again within seconds; nobody has had the question until then. */
+const nobodyThereMs = 15_000;
+const againAfterMs = 250;
 /** Policies are the largest. */
 const maxQuestionBytes = maxPayloadBytes - 64 * 1024;
 
@@ -62,9 +66,23 @@ async function relay(request: IncomingMessage, response: ServerResponse, broker:
     chunks.push(chunk);
   }
   const { subject, who } = answerer;
-  const answer = await broker.request(subject, Buffer.concat(chunks), answerDeadlineMs).catch((error: unknown) => {
+  const answer = await ask(broker, subject, Buffer.concat(chunks)).catch((error: unknown) => {
     if (!(error instanceof BrokerError)) throw error;
     throw new Error(`${who} does not answer (${error.code}); its log is in the home of Sluice`);
   });
   response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(answer);
+}
+
+/** Asks again while nobody is there to be asked. */
+async function ask(broker: Broker, subject: string, question: Uint8Array): Promise<Uint8Array> {
+  const givenUpAt = performance.now() + nobodyThereMs;
+  for (;;) {
+    try {
+      return await broker.request(subject, question, answerDeadlineMs);
+    } catch (error) {
+      const isNobodyThere = error instanceof BrokerError && error.code === 'no-responders';
+      if (!isNobodyThere || performance.now() > givenUpAt) throw error;
+      await sleep(againAfterMs);
+    }
+  }
 }
