@@ -225,10 +225,11 @@ function* endsOnce({ exchanges }: Evidence, calls: ReadonlyMap<string, Recorded>
     if (ended !== 'forgotten') continue;
     yield { invariant: 'I5', place: `exchange ${tag}`, tag, what: `${method} ${target}: nobody answered the agent` };
   }
-  for (const { id, tag, call, outcomes } of calls.values()) {
+  for (const { id, tag, call, outcomes, responses } of calls.values()) {
     const violation = (what: string): Violation => ({ invariant: 'I5', place: `call ${id}`, tag, what });
     if (call === undefined) {
-      yield violation('there are frames of a call, and no call');
+      const ends = outcomes.map(({ outcome, reasonCode }) => `${outcome} ${reasonCode}`).join();
+      yield violation(`there are frames of a call, and no call: ${responses.length} responses, ends: ${ends}`);
       continue;
     }
     const real = outcomes.filter(({ outcome }) => outcome !== 'presumed-unknown').map(({ outcome }) => outcome);
