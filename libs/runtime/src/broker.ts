@@ -41,6 +41,8 @@ export interface Broker {
   readonly nats: NatsConnection;
   /** Whether the connection stands now. */
   connected(): boolean;
+  /** How often it broke: what was on its way then may be lost. */
+  breaks(): number;
   /** A new subject that only this role may listen on. */
   inbox(): string;
   /** Asks and waits. Throws `BrokerError`. */
@@ -101,9 +103,11 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
   }
 
   let up = true;
+  let breaks = 0;
   void (async () => {
     for await (const status of nats.status()) {
       if (status.type === 'disconnect' || status.type === 'close') up = false;
+      if (status.type === 'disconnect') breaks++;
       if (status.type === 'reconnect') up = true;
       if (status.type === 'disconnect' || status.type === 'reconnect') log.warn({ purpose }, `broker ${status.type}`);
       if (status.type === 'error') log.error({ purpose, reason: status.error.message }, 'the broker refuses');
@@ -115,6 +119,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
   return {
     nats,
     connected: () => up,
+    breaks: () => breaks,
     inbox: () => createInbox(inboxPrefix),
     async request(subject, payload, timeoutMs) {
       if (!up) throw new BrokerError('disconnected');

@@ -1,4 +1,5 @@
-// Frames on their way into a store that is full: a real broker, with the smallest streams there are.
+// Frames on their way into a store that is full: a real broker, with the smallest streams there are. And a connection
+// that breaks, in the hands of the test.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,6 +7,8 @@ import { decodeFrame, partitions, type StreamKey } from '@sluice/model';
 import { newSealer, TestBroker, until } from '@sluice/testing';
 import { type Broker, openBroker } from './broker.ts';
 import { consumeFrames, type FrameIntake } from './frames.ts';
+import type { HeldLease } from './held-lease.ts';
+import { Lane } from './lane.ts';
 import { type Entry, type Ledger, openLedger } from './ledger.ts';
 import { createLogger } from './log.ts';
 import { provision } from './provision.ts';
@@ -104,4 +107,40 @@ test('a ledger is well again by itself once its frames are taken', async () => {
   await until('the ledger to be well', () => ledger.healthy());
   await ledger.drain(10_000);
   await consuming.drain();
+});
+
+test('what was on its way when the connection broke goes again before anything newer', async () => {
+  let breaks = 0;
+  const published: string[] = [];
+  const replies: string[] = [];
+  let onAck: (error: null, ack: unknown) => void = () => undefined;
+  const nats = {
+    subscribe: (_: string, { callback }: { readonly callback: typeof onAck }) => void (onAck = callback),
+    publish(_: string, message: Uint8Array, { reply }: { readonly reply: string }) {
+      published.push(String(message));
+      replies.push(reply);
+    },
+  };
+  const broken = { nats, connected: () => true, breaks: () => breaks, inbox: () => '_INBOX.x' } as unknown as Broker;
+  const lane = new Lane(broken, 'CALLS', log);
+  const send = (text: string): Promise<void> =>
+    lane.send({ subject: 's', message: Buffer.from(text), lease: { held: () => true } as HeldLease });
+  const ack = (): void =>
+    onAck(null, { subject: replies.at(-1), data: Buffer.from('{}'), json: () => ({ stream: 'CALLS', seq: 1 }) });
+  try {
+    const call = send('call');
+    breaks++;
+    const outcome = send('outcome');
+    assert.deepEqual(published, ['call']);
+    await until('the call to go again', () => published.length > 1);
+    assert.deepEqual(published, ['call', 'call']);
+    ack();
+    await call;
+    await until('the outcome to go', () => published.length > 2);
+    assert.deepEqual(published, ['call', 'call', 'outcome']);
+    ack();
+    await outcome;
+  } finally {
+    lane.close();
+  }
 });

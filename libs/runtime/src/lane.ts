@@ -46,6 +46,7 @@ export class Lane {
   readonly #held = new HeldFrames();
   readonly #timer: NodeJS.Timeout;
   #token = 0;
+  #breaks: number;
   #dueBytes = 0;
   /** The broker refused a frame, and has not taken all since. */
   #isRefusing = false;
@@ -58,6 +59,7 @@ export class Lane {
     this.#stream = stream;
     this.#log = log;
     this.#inbox = broker.inbox();
+    this.#breaks = broker.breaks();
     broker.nats.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error === null) this.#answered(message);
@@ -78,6 +80,7 @@ export class Lane {
       const due = { ...parcel, appendedAtMs: performance.now(), publishedAtMs: notOnItsWay, acknowledged };
       this.#due.set(token, due);
       this.#dueBytes += parcel.message.byteLength;
+      this.#takeBack();
       if (this.#held.isEmpty && this.#broker.connected()) this.#publish(token, due);
       else this.#held.add(token);
     });
@@ -148,8 +151,25 @@ export class Lane {
     this.#complaint = { lastAtMs: nowMs };
   }
 
+  /**
+   * What was on its way when the connection broke goes again before anything newer: the end of a call may not stand in
+   * the record without its beginning, should this process end in between.
+   */
+  #takeBack(): void {
+    const breaks = this.#broker.breaks();
+    if (breaks === this.#breaks) return;
+    this.#breaks = breaks;
+    const nowMs = performance.now();
+    for (const [token, due] of this.#due) {
+      if (due.publishedAtMs === notOnItsWay) continue;
+      due.publishedAtMs = notOnItsWay;
+      this.#held.notTaken(token, nowMs);
+    }
+  }
+
   #look(): void {
     if (!this.#broker.connected()) return;
+    this.#takeBack();
     const nowMs = performance.now();
     for (const [token, due] of this.#due) {
       if (nowMs - due.publishedAtMs >= answerMs) this.#notTaken(token, due, 'no answer', nowMs);
