@@ -22,8 +22,16 @@ const guards = [
     file: 'libs/runtime/src/lane.ts',
     guard: "if (nowMs - due.publishedAtMs >= answerMs) this.#notTaken(token, due, 'no answer', nowMs);",
     without: '',
-    tests: 'libs/runtime/src/ledger.test.ts',
-    pattern: 'killed under load',
+    tests: 'libs/runtime/src/lane.test.ts',
+    pattern: 'ack is lost',
+  },
+  {
+    what: 'the look at frames that were on their way when the connection broke',
+    file: 'libs/runtime/src/lane.ts',
+    guard: 'if (breaks === this.#breaks) return;',
+    without: 'return;',
+    tests: 'libs/runtime/src/lane.test.ts',
+    pattern: 'connection broke',
   },
   {
     what: 'the look at what is in the record already',

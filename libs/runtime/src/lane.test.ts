@@ -109,38 +109,67 @@ test('a ledger is well again by itself once its frames are taken', async () => {
   await consuming.drain();
 });
 
+/** A connection in the hands of the test: what is published on it, and how often it broke. */
+class Wire {
+  readonly published: string[] = [];
+  breaks = 0;
+  readonly lane: Lane;
+  readonly #replies: string[] = [];
+  #onAck: (error: null, ack: unknown) => void = () => undefined;
+
+  constructor() {
+    const nats = {
+      subscribe: (_: string, { callback }: { readonly callback: (error: null, ack: unknown) => void }): void => {
+        this.#onAck = callback;
+      },
+      publish: (_: string, message: Uint8Array, { reply }: { readonly reply: string }): void => {
+        this.published.push(String(message));
+        this.#replies.push(reply);
+      },
+    };
+    const wire = { nats, connected: () => true, breaks: () => this.breaks, inbox: () => '_INBOX.x' };
+    this.lane = new Lane(wire as unknown as Broker, 'CALLS', log);
+  }
+
+  send(text: string): Promise<void> {
+    return this.lane.send({ subject: 's', message: Buffer.from(text), lease: { held: () => true } as HeldLease });
+  }
+
+  /** Acknowledges what was published last. */
+  ack(): void {
+    const json = (): unknown => ({ stream: 'CALLS', seq: 1 });
+    this.#onAck(null, { subject: this.#replies.at(-1), data: Buffer.from('{}'), json });
+  }
+}
+
 test('what was on its way when the connection broke goes again before anything newer', async () => {
-  let breaks = 0;
-  const published: string[] = [];
-  const replies: string[] = [];
-  let onAck: (error: null, ack: unknown) => void = () => undefined;
-  const nats = {
-    subscribe: (_: string, { callback }: { readonly callback: typeof onAck }) => void (onAck = callback),
-    publish(_: string, message: Uint8Array, { reply }: { readonly reply: string }) {
-      published.push(String(message));
-      replies.push(reply);
-    },
-  };
-  const broken = { nats, connected: () => true, breaks: () => breaks, inbox: () => '_INBOX.x' } as unknown as Broker;
-  const lane = new Lane(broken, 'CALLS', log);
-  const send = (text: string): Promise<void> =>
-    lane.send({ subject: 's', message: Buffer.from(text), lease: { held: () => true } as HeldLease });
-  const ack = (): void =>
-    onAck(null, { subject: replies.at(-1), data: Buffer.from('{}'), json: () => ({ stream: 'CALLS', seq: 1 }) });
+  const wire = new Wire();
   try {
-    const call = send('call');
-    breaks++;
-    const outcome = send('outcome');
-    assert.deepEqual(published, ['call']);
-    await until('the call to go again', () => published.length > 1);
-    assert.deepEqual(published, ['call', 'call']);
-    ack();
+    const call = wire.send('call');
+    wire.breaks++;
+    const outcome = wire.send('outcome');
+    assert.deepEqual(wire.published, ['call']);
+    await until('the call to go again', () => wire.published.length > 1);
+    assert.deepEqual(wire.published, ['call', 'call']);
+    wire.ack();
     await call;
-    await until('the outcome to go', () => published.length > 2);
-    assert.deepEqual(published, ['call', 'call', 'outcome']);
-    ack();
+    await until('the outcome to go', () => wire.published.length > 2);
+    assert.deepEqual(wire.published, ['call', 'call', 'outcome']);
+    wire.ack();
     await outcome;
   } finally {
-    lane.close();
+    wire.lane.close();
+  }
+});
+
+test('a frame whose ack is lost goes again on a connection that stands', async () => {
+  const wire = new Wire();
+  try {
+    const acked = wire.send('call');
+    await until('the frame to go again', () => wire.published.length > 1);
+    wire.ack();
+    await acked;
+  } finally {
+    wire.lane.close();
   }
 });
