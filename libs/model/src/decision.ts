@@ -1,5 +1,6 @@
 import type { Agent } from './agent.ts';
 import type { RequestAttributes } from './attributes.ts';
+import type { MaskRule } from './masking.ts';
 import type { ReasonCode } from './reasons.ts';
 
 /**
@@ -39,6 +40,8 @@ export interface Obligations {
   readonly record?: 'full';
   /** The call is cut at this time: milliseconds since the epoch. */
   readonly deadline?: number;
+  /** What is masked besides. `none`: the agent gets the values as they are; the record has them masked all the same. */
+  readonly mask?: 'none' | readonly MaskRule[];
 }
 
 interface DecisionBase {

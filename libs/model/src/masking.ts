@@ -1,13 +1,48 @@
 import type { Agent } from './agent.ts';
+import type { DetectorName } from './detectors.ts';
 
-/** What goes with raw JSON values to `sluice.mask`. Everything is sealed. */
+/** What a policy wants masked, beside what always is. Masks unite: each rule only adds. */
+export interface MaskRule {
+  /** `resource[.group]` as policies write it, with `*`; never a subresource: those of a resource are masked like it. */
+  readonly resources: readonly string[];
+  /** As `parseMaskPath` reads them: every value at or under such a place. */
+  readonly paths: readonly string[];
+  /** Globs over the names of fields, in any case: every value at or under a field of such a name, wherever it stands. */
+  readonly keys: readonly string[];
+  /** Detectors that look at every string, beside those that always do. */
+  readonly detectors: readonly DetectorName[];
+}
+
+/** A column of a Table (`meta.k8s.io/v1`), for the cells of its rows. */
+export interface TableColumn {
+  readonly name: string;
+  readonly type: string;
+}
+
+/** What goes with raw bytes to `sluice.mask`. Everything is sealed. */
 export interface MaskRequest {
   readonly agent: Pick<Agent, 'issuer' | 'name'>;
-  /** Of the call: decides together with the kinds found in the values. Empty for the core group. */
+  /** Of the call: decides together with the kinds found in the values. Empty where the call is on no resource. */
   readonly apiGroup: string;
   readonly resource: string;
-  /** `json-patch`: the values are RFC 6902 documents, which name fields by path. */
-  readonly form: 'object' | 'json-patch';
+  readonly subresource: string;
+  /**
+   * `object`: the values are JSON. `json-patch`: they are RFC 6902 documents, which name fields by path. `text`: one
+   * value, the next bytes of a text.
+   */
+  readonly form: 'object' | 'json-patch' | 'text';
+  /**
+   * `shown`: the agent is to see the masked values, so what they stand for may come again in its texts. `sent`: it
+   * sent them.
+   */
+  readonly direction: 'shown' | 'sent';
+  readonly rules: readonly MaskRule[];
+  /** Of the Table whose rows the values are. */
+  readonly columns?: readonly TableColumn[];
+  /** Of a text: what the answer to its last piece gave, base64. Nothing at its beginning. */
+  readonly carry?: string;
+  /** Of a text: nothing follows soon, so what might be the beginning of a secret and is not yet one goes out. */
+  readonly flush?: boolean;
   /** Lengths of the values that follow, bytes. */
   readonly lengths: readonly number[];
 }
@@ -17,7 +52,13 @@ export interface MaskRequest {
  * comes back.
  */
 export type MaskReply =
-  | { readonly kind: 'masked'; readonly lengths: readonly number[]; readonly masks: number }
+  | {
+      readonly kind: 'masked';
+      readonly lengths: readonly number[];
+      readonly masks: number;
+      /** Of a text: goes with its next piece, base64; at most 8 KiB before that. */
+      readonly carry?: string;
+    }
   | { readonly kind: 'unreadable' };
 
 /** A message, taken apart. */

@@ -91,8 +91,9 @@ export class Call {
       return;
     }
     const form = body.kind === 'json-patch' ? 'json-patch' : 'object';
+    const as = { form, direction: 'sent' } as const;
     try {
-      const [masked = Buffer.alloc(0)] = await maskClient(this.#agent, this.#canonical.attributes, form, [body.bytes]);
+      const [masked = Buffer.alloc(0)] = await maskClient(this.#agent, this.#canonical.attributes, as, [body.bytes]);
       // Masks are longer than short values: what no longer fits a frame could never be acknowledged.
       if (masked.length > maxValueBytes)
         throw new Refusal('BodyTooLarge', 'the request body is too large once it is masked');

@@ -160,7 +160,8 @@ async function* maskPieces(pieces: readonly Piece[], delivery: Delivery): AsyncG
     const batch = pieces.slice(from, to);
     const values = batch.filter(({ kind }) => kind === 'value').map((piece) => raw(piece.bytes));
     const { agent, canonical } = delivery;
-    const done = values.length === 0 ? [] : await delivery.maskClient(agent, canonical.attributes, 'object', values);
+    const as = { form: 'object', direction: 'shown' } as const;
+    const done = values.length === 0 ? [] : await delivery.maskClient(agent, canonical.attributes, as, values);
     let next = 0;
     yield Buffer.concat(batch.map((piece) => (piece.kind === 'value' ? (done[next++] as Buffer) : piece.bytes)));
     from = to;

@@ -24,19 +24,21 @@ export class MaskError extends Error {
 export type MaskClient = (
   agent: Agent,
   attributes: RequestAttributes,
-  form: MaskRequest['form'],
+  as: Pick<MaskRequest, 'form' | 'direction'>,
   values: readonly Raw[],
 ) => Promise<Buffer[]>;
 
 const timeoutMs = 1_500;
 
 export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient {
-  return async (agent, attributes, form, values) => {
+  return async (agent, attributes, as, values) => {
     const head: MaskRequest = {
       agent: { issuer: agent.issuer, name: agent.name },
       apiGroup: attributes.kind === 'resource' ? attributes.apiGroup : '',
       resource: attributes.kind === 'resource' ? attributes.resource : '',
-      form,
+      subresource: attributes.kind === 'resource' ? attributes.subresource : '',
+      ...as,
+      rules: [],
       lengths: values.map((value) => value.length),
     };
     const sealed = seal(sealKey, { kind: 'request' }, [encodeHead(head), ...values]);

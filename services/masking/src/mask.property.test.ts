@@ -7,7 +7,15 @@ import fc from 'fast-check';
 import { createMasker } from './mask.ts';
 
 const masker = createMasker(createSecretKey(Buffer.alloc(32, 3)));
-const call = { agent: { issuer: 'i', name: 'a' }, apiGroup: '', resource: 'things', form: 'object' } as const;
+const call = {
+  agent: { issuer: 'i', name: 'a' },
+  apiGroup: '',
+  resource: 'things',
+  subresource: '',
+  form: 'object',
+  direction: 'shown',
+  rules: [],
+} as const;
 
 /** Told apart from anything the generator makes by its length and its beginning. */
 const planted = fc.uint8Array({ minLength: 12, maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('base64'));

@@ -6,7 +6,15 @@ import { createMasker } from './mask.ts';
 
 const masker = createMasker(createSecretKey(Buffer.alloc(32, 7)));
 const agent = { issuer: 'https://id.example', name: 'a' };
-const secretsCall = { agent, apiGroup: '', resource: 'secrets', form: 'object' } as const;
+const secretsCall = {
+  agent,
+  apiGroup: '',
+  resource: 'secrets',
+  subresource: '',
+  form: 'object',
+  direction: 'shown',
+  rules: [],
+} as const;
 const podsCall = { ...secretsCall, resource: 'pods' } as const;
 
 const secretText = 'correct-horse-battery';

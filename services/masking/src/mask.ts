@@ -1,7 +1,8 @@
 // Masks Secret values inside JSON, in place: every byte outside a mask stays as it was. Pure.
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { JsonCursor, maxDepth, openBrace, openBracket, quote } from '@sluice/kube';
 import type { MaskRequest } from '@sluice/model';
+import { createMaskValues, type NewMask } from './mask-values.ts';
 
 /** Puts masks in place of values. */
 export interface Masker {
@@ -11,10 +12,6 @@ export interface Masker {
 
 /** kubectl keeps the whole manifest in this annotation, as a JSON text. */
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
-/** Shorter values could be guessed from their tag: they get a random one. */
-const shortestTaggedBytes = 12;
-const tagBytes = 12;
-
 /** One replacement: `text` goes where `[start, end)` was. */
 interface Splice {
   readonly start: number;
@@ -22,23 +19,12 @@ interface Splice {
   readonly text: string;
 }
 
-/**
- * `key`: 32 bytes; tags of masks derive from it. Equal values look equal to one agent, and nobody can compare
- * across agents.
- */
+/** `key`: 32 bytes; tags of masks derive from it. */
 export function createMasker(key: KeyObject): Masker {
-  const kid = createHmac('sha256', key).update('kid').digest('hex').slice(0, 8);
+  const maskValues = createMaskValues(key);
   return {
     mask(request, value) {
-      let agentKey: KeyObject | undefined;
-      const newMask = (secret: Buffer): string => {
-        let tag = randomBytes(tagBytes);
-        if (secret.length >= shortestTaggedBytes) {
-          agentKey ??= keyOf(key, request.agent);
-          tag = createHmac('sha256', agentKey).update(secret).digest().subarray(0, tagBytes);
-        }
-        return `sluice-mask:v1:${kid}:${tag.toString('base64url')}`;
-      };
+      const newMask = maskValues(request.agent);
       const byUrl = request.resource === 'secrets' && request.apiGroup === '';
       const splices = new Walk(value, newMask, byUrl, request.form === 'json-patch').splices();
       return { bytes: splice(value, splices), masks: splices.length };
@@ -46,24 +32,16 @@ export function createMasker(key: KeyObject): Masker {
   };
 }
 
-function keyOf(key: KeyObject, { issuer, name }: MaskRequest['agent']): KeyObject {
-  return createSecretKey(
-    createHmac('sha256', key)
-      .update(JSON.stringify([issuer, name]))
-      .digest(),
-  );
-}
-
 class Walk {
   readonly #cursor: JsonCursor;
-  readonly #newMask: (secret: Buffer) => string;
+  readonly #newMask: NewMask;
   /** The URL says Secrets: whatever looks like a Secret's fields is one, whatever its kind says. */
   readonly #secrets: boolean;
   readonly #patch: boolean;
   #splices: Splice[] = [];
   #depth = 0;
 
-  constructor(value: Buffer, newMask: (secret: Buffer) => string, secrets: boolean, patch: boolean) {
+  constructor(value: Buffer, newMask: NewMask, secrets: boolean, patch: boolean) {
     this.#cursor = new JsonCursor(value);
     this.#newMask = newMask;
     this.#secrets = secrets;
