@@ -13,4 +13,5 @@ export * from './permissions.ts';
 export * from './reasons.ts';
 export * from './records.ts';
 export * from './seal.ts';
+export * from './secret-names.ts';
 export * from './subjects.ts';

@@ -1,0 +1,97 @@
+// Runs the detectors over bytes: one pass finds the anchors of all, and a row looks at what stands around its own. Pure.
+import type { DetectorName } from '@sluice/model';
+import { type Anchor, Anchors } from './anchors.ts';
+import { byteClass, runEnd } from './byte-class.ts';
+import { type Detector, detectors, isMask, type Until } from './detectors.ts';
+import type { Finding, FindSecrets } from './finding.ts';
+
+/** A finding, and how it goes on where it reaches the end of the bytes. */
+export interface OpenFinding extends Finding {
+  readonly until: Until;
+}
+
+export interface Scan {
+  /** In order, without overlap. */
+  readonly findings: readonly OpenFinding[];
+  /** What is before this is decided; the bytes from here on may turn out to be a secret. */
+  readonly decided: number;
+}
+
+interface Row extends Detector {
+  readonly index: number;
+}
+
+const rows: readonly Row[] = detectors.map((detector, index) => ({ ...detector, index }));
+const automaton = new Anchors<Row>(
+  rows.flatMap((row) => row.anchors.map((text): Anchor<Row> => ({ text, ignoreCase: row.ignoreCase, value: row }))),
+);
+
+/** Looks at all bytes. `isEnd`: nothing comes after them. */
+export function scan(bytes: Buffer, isEnd: boolean): Scan {
+  const found: OpenFinding[] = [];
+  const seen = rows.map(() => 0);
+  let decided = bytes.length;
+  const state = automaton.search(bytes, 0, (row, start, end) => {
+    // What a row has called a secret it need not look at again: each byte is read so often as there are rows, at most.
+    if (start < (seen[row.index] as number)) return;
+    const verdict = row.check(bytes, start, end, isEnd);
+    if (verdict === null) return;
+    if (verdict === 'more') {
+      decided = Math.min(decided, start);
+      return;
+    }
+    if (verdict.end <= verdict.start || isMask(bytes, verdict.start)) return;
+    seen[row.index] = verdict.end;
+    found.push({ ...verdict, by: row.name });
+  });
+  if (!isEnd) decided = Math.min(decided, bytes.length - automaton.pending(state));
+  return { findings: united(found), decided };
+}
+
+/** The whole text at once. */
+export const findSecrets: FindSecrets = (text, also) => {
+  const { findings } = scan(text, true);
+  return also.includes('high-entropy') ? united([...findings, ...randomWords(text)]) : findings;
+};
+
+/** Where anything begins that a detector would look at, ascending: a text without any of these has no secret to be found. */
+export function suspects(bytes: Buffer): readonly number[] {
+  const starts: number[] = [];
+  automaton.search(bytes, 0, (_, start) => starts.push(start));
+  return starts.sort((a, b) => a - b);
+}
+
+/** Findings that overlap are one. */
+export function united<T extends Finding>(findings: readonly T[]): T[] {
+  if (findings.length < 2) return [...findings];
+  const result: T[] = [];
+  for (const finding of [...findings].sort((a, b) => a.start - b.start || b.end - a.end)) {
+    const last = result.at(-1);
+    if (last === undefined || finding.start >= last.end) result.push(finding);
+    else if (finding.end > last.end) result[result.length - 1] = { ...finding, start: last.start, by: last.by };
+  }
+  return result;
+}
+
+const randomBytes = byteClass('A-Za-z0-9+/=_-');
+const minRandom = 20;
+const minBits = 4;
+
+function randomWords(bytes: Buffer): OpenFinding[] {
+  const found: OpenFinding[] = [];
+  for (let at = 0; at < bytes.length; at++) {
+    const end = runEnd(bytes, at, randomBytes);
+    if (end - at >= minRandom && bitsPerByte(bytes, at, end) >= minBits && !isMask(bytes, at))
+      found.push({ start: at, end, by: 'high-entropy' satisfies DetectorName, until: 'base64' });
+    at = end;
+  }
+  return found;
+}
+
+/** Shannon's entropy of the bytes. */
+function bitsPerByte(bytes: Buffer, start: number, end: number): number {
+  const counts = new Map<number, number>();
+  for (let at = start; at < end; at++) counts.set(bytes[at] as number, (counts.get(bytes[at] as number) ?? 0) + 1);
+  const size = end - start;
+  return [...counts.values()].reduce((sum, count) => sum - (count / size) * Math.log2(count / size), 0);
+}
