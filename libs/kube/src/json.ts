@@ -83,17 +83,18 @@ export class JsonCursor {
     return { start, end: at };
   }
 
-  /** Takes an object; `member` must take each value. */
-  object(member: (key: string) => void): void {
+  /** Takes an object; `member` must take each value. `span`: where its key stands. */
+  object(member: (key: string, span: StringSpan) => void): void {
     this.take(openBrace);
     if (this.peek() === closeBrace) {
       this.at++;
       return;
     }
     for (;;) {
-      const key = this.text(this.string());
+      const span = this.string();
+      const key = this.text(span);
       this.take(colon);
-      member(key);
+      member(key, span);
       if (this.peek() === comma) this.at++;
       else return this.take(closeBrace);
     }
