@@ -58,6 +58,8 @@ export type MaskReply =
       readonly masks: number;
       /** Of a text: goes with its next piece, base64; at most 8 KiB before that. */
       readonly carry?: string;
+      /** Of a text: so many of its last bytes are held back in the carry. */
+      readonly held?: number;
     }
   | { readonly kind: 'unreadable' };
 

@@ -1,5 +1,5 @@
 import { authority } from './authority.ts';
-import { consumerOf, leases, partitions, queueGroups, streams, subjects } from './subjects.ts';
+import { consumerOf, leases, partitions, queueGroups, shown, streams, subjects } from './subjects.ts';
 
 /**
  * Who connects to the broker, each with an nkey of its own. `control` asks for the CLI. `operator` makes streams and
@@ -66,7 +66,11 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
     ],
     answers: 'once',
   },
-  masking: { publish: [], subscribe: [`${subjects.mask} ${queueGroups.masking}`], answers: 'once' },
+  masking: {
+    publish: [shown.subject, infoOf(shown.stream), valuesOf(shown.stream)],
+    subscribe: [`${subjects.mask} ${queueGroups.masking}`],
+    answers: 'once',
+  },
   approval: {
     publish: [subjects.compile, subjects.renew, authority.policies, authority.writer, ...readAuthority],
     subscribe: [`${subjects.lease} ${queueGroups.approval}`, `${subjects.apply} ${queueGroups.approval}`],

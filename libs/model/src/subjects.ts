@@ -65,5 +65,18 @@ export const leases = {
   maxBytes: 16 * 1024 * 1024,
 } as const;
 
+/**
+ * Fingerprints of the values that an agent was shown masked, sealed, one entry an agent: the stream keeps the last, for a
+ * day after it was written. Only masking reads or writes it.
+ */
+export const shown = {
+  stream: 'SHOWN',
+  subject: 'sluice.shown.*',
+  /** `agent`: 32 hex digits that stand for it. */
+  of: (agent: string): string => `sluice.shown.${agent}`,
+  maxBytes: 256 * 1024 * 1024,
+  maxAgeMs: 24 * 3_600_000,
+} as const;
+
 /** The broker's `max_payload`, bytes: one whole object with its envelope fits. */
 export const maxPayloadBytes = 4 * 1024 * 1024;

@@ -10,6 +10,7 @@ export * from './failpoint.ts';
 export * from './frames.ts';
 export * from './held-lease.ts';
 export * from './keys.ts';
+export * from './last-values.ts';
 export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';

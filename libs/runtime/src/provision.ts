@@ -9,7 +9,16 @@ import {
   StorageType,
   type StreamConfig,
 } from '@nats-io/jetstream';
-import { authority, consumerOf, leases, maxPayloadBytes, partitions, type StreamKey, streams } from '@sluice/model';
+import {
+  authority,
+  consumerOf,
+  leases,
+  maxPayloadBytes,
+  partitions,
+  type StreamKey,
+  shown,
+  streams,
+} from '@sluice/model';
 import type { Broker } from './broker.ts';
 import { ConfigError } from './env.ts';
 import { type StoreSizes, storeSizes } from './store.ts';
@@ -25,7 +34,7 @@ export async function provision(broker: Broker, sizes: StoreSizes = storeSizes({
     await ensureStream(manager, streamOfFrames(key, sizes[key]));
     await ensureConsumers(manager, key);
   }
-  for (const stream of [leasesStream, authorityStream]) await ensureStream(manager, stream);
+  for (const stream of [leasesStream, authorityStream, shownStream]) await ensureStream(manager, stream);
 }
 
 /** Throws `ConfigError` when the broker has no such stream: no service makes one. */
@@ -83,6 +92,16 @@ const authorityStream: StreamPlan = {
   discard: DiscardPolicy.New,
   max_bytes: authority.maxBytes,
   max_msg_size: maxPayloadBytes,
+};
+
+/** Full, it forgets what is oldest: those values are found no more, and nothing else is lost. */
+const shownStream: StreamPlan = {
+  ...lastValues,
+  name: shown.stream,
+  subjects: [shown.subject],
+  discard: DiscardPolicy.Old,
+  max_bytes: shown.maxBytes,
+  max_age: shown.maxAgeMs * 1_000_000,
 };
 
 async function ensureStream(manager: JetStreamManager, plan: StreamPlan): Promise<void> {

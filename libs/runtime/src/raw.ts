@@ -18,7 +18,10 @@ export class SealError extends Error {
 }
 
 /** What a sealed message is bound to, so that one cannot be passed off as another. */
-export type SealContext = { readonly kind: 'request' } | { readonly kind: 'reply'; readonly to: Uint8Array };
+export type SealContext =
+  | { readonly kind: 'request' }
+  | { readonly kind: 'reply'; readonly to: Uint8Array }
+  | { readonly kind: 'shown'; readonly to: Uint8Array };
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -61,5 +64,7 @@ function associated(context: SealContext): Uint8Array {
       return Buffer.from('sluice raw request');
     case 'reply':
       return Buffer.concat([Buffer.from('sluice raw reply '), context.to]);
+    case 'shown':
+      return Buffer.concat([Buffer.from('sluice shown '), context.to]);
   }
 }

@@ -1,29 +1,55 @@
-// The masking worker: raw JSON values in, masked ones out, both sealed. Stateless; any worker can take any message.
+// The masking worker: raw bytes in, masked ones out, both sealed. Any worker can take any message: what it has to know of
+// the ones before comes with the message, or is in the broker.
 import { JsonError } from '@sluice/kube';
-import { decodeParts, encodeHead, type MaskReply, type MaskRequest, queueGroups, subjects } from '@sluice/model';
-import { loadKey, openBroker, runService } from '@sluice/runtime';
+import { decodeParts, encodeHead, type MaskReply, type MaskRequest, queueGroups, shown, subjects } from '@sluice/model';
+import { loadKey, openBroker, openLastValues, runService } from '@sluice/runtime';
 import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 import { createMasker } from './mask.ts';
+import { createMaskValues } from './mask-values.ts';
+import { ShownValues } from './shown-values.ts';
+import { maskText } from './text.ts';
+
+/** A reply, before it is sealed. */
+type Answer = readonly [head: MaskReply, ...parts: Buffer[]];
 
 runService('masking', process.env, async ({ env, log }) => {
   const sealKey = loadKey(env, 'raw');
-  const masker = createMasker(loadKey(env, 'masks'));
+  const masksKey = loadKey(env, 'masks');
+  const masker = createMasker(masksKey);
+  const maskValues = createMaskValues(masksKey);
   const broker = await openBroker(env, 'masking', log);
-  broker.respond(subjects.mask, queueGroups.masking, (sealed) => {
-    const { head, parts } = decodeParts<MaskRequest>(openSeal(sealKey, { kind: 'request' }, sealed));
-    const reply = { kind: 'reply', to: sealNonce(sealed) } as const;
+  const memory = new ShownValues(await openLastValues(broker, shown.stream), masksKey, sealKey);
+
+  const answer = async (head: MaskRequest, parts: readonly Buffer[]): Promise<Answer> => {
+    const { agent, form, direction, carry = '', flush = false } = head;
+    if (form === 'text') {
+      const known = await memory.of(agent, { isFirst: carry === '' });
+      const findKnown = (text: Buffer, isEnd: boolean) => memory.prints.find(text, known, isEnd);
+      const piece = { carry: Buffer.from(carry, 'base64'), bytes: parts[0] ?? Buffer.alloc(0), flush };
+      const { bytes, masks, held, carry: next } = maskText(maskValues(agent), findKnown, piece);
+      return [{ kind: 'masked', lengths: [bytes.length], masks, held, carry: next.toString('base64') }, bytes];
+    }
     try {
       const masked = parts.map((part) => masker.mask(head, part));
-      const answer: MaskReply = {
-        kind: 'masked',
-        lengths: masked.map(({ bytes }) => bytes.length),
-        masks: masked.reduce((sum, { masks }) => sum + masks, 0),
-      };
-      return seal(sealKey, reply, [encodeHead(answer), ...masked.map(({ bytes }) => bytes)]);
+      // Before the agent sees the masks: what they stand for may come in its next log.
+      if (direction === 'shown')
+        await memory.learn(
+          agent,
+          masked.flatMap(({ secrets }) => secrets),
+        );
+      const lengths = masked.map(({ bytes }) => bytes.length);
+      const masks = masked.reduce((sum, one) => sum + one.masks, 0);
+      return [{ kind: 'masked', lengths, masks }, ...masked.map(({ bytes }) => bytes)];
     } catch (error) {
       if (!(error instanceof JsonError)) throw error;
-      return seal(sealKey, reply, [encodeHead({ kind: 'unreadable' })]);
+      return [{ kind: 'unreadable' }];
     }
+  };
+
+  broker.respond(subjects.mask, queueGroups.masking, async (sealed) => {
+    const { head, parts } = decodeParts<MaskRequest>(openSeal(sealKey, { kind: 'request' }, sealed));
+    const [reply, ...bytes] = await answer(head, parts);
+    return seal(sealKey, { kind: 'reply', to: sealNonce(sealed) }, [encodeHead(reply), ...bytes]);
   });
   return { drain: () => broker.drain() };
 });

@@ -1,0 +1,87 @@
+// What was shown is found again, written in any of the ways listed, at any place, cut anywhere; and nothing else is.
+import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { decodeFingerprints, encodeFingerprints, Fingerprints, KnownSet } from './fingerprint.ts';
+import { maskText } from './text.ts';
+
+const prints = new Fingerprints(createSecretKey(Buffer.alloc(32, 5)));
+const mask = (): string => '«mask»';
+
+function masked(pieces: readonly Buffer[], values: readonly Buffer[]): string {
+  const known = new KnownSet(decodeFingerprints(encodeFingerprints(values.flatMap((value) => prints.of(value)))));
+  let carry = Buffer.alloc(0);
+  const out: Buffer[] = [];
+  for (const [index, bytes] of pieces.entries()) {
+    const find = (text: Buffer, isEnd: boolean) => prints.find(text, known, isEnd);
+    const done = maskText(mask, find, { carry, bytes, flush: index === pieces.length - 1 });
+    out.push(done.bytes);
+    carry = Buffer.from(done.carry);
+  }
+  return Buffer.concat(out).toString();
+}
+
+function cutAt(bytes: Buffer, shares: readonly number[]): Buffer[] {
+  const places = [0, ...shares.map((share) => Math.floor(share * bytes.length)).sort((a, b) => a - b), bytes.length];
+  return places.slice(1).map((place, index) => bytes.subarray(places[index], place));
+}
+
+const ways: Readonly<Record<string, (value: string) => string>> = {
+  'as it is': (value) => value,
+  'in base64': (value) => Buffer.from(value).toString('base64'),
+  'in base64 behind one byte': (value) => Buffer.from(`x${value}y`).toString('base64'),
+  'in base64 behind two bytes': (value) => Buffer.from(`xy${value}z`).toString('base64'),
+  'in base64url': (value) => Buffer.from(value).toString('base64url'),
+  'in hex': (value) => Buffer.from(value).toString('hex'),
+  'in upper-case hex': (value) => Buffer.from(value).toString('hex').toUpperCase(),
+  'escaped as JSON': (value) => JSON.stringify(value),
+  'escaped in a URL': (value) => encodeURIComponent(value),
+};
+const value = fc.stringMatching(/^[ -~]{12,80}$/);
+const around = fc.stringMatching(/^[a-z .\n]{0,30}$/);
+const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 30 });
+
+for (const [way, write] of Object.entries(ways)) {
+  test(`a value written ${way} is found, wherever the text is cut`, () => {
+    fc.assert(
+      fc.property(value, around, around, cuts, (secret, before, after, where) => {
+        const written = write(secret);
+        const text = masked(cutAt(Buffer.from(`${before} ${written} ${after}`), where), [Buffer.from(secret)]);
+        assert.ok(text.includes('«mask»'), text);
+        assert.ok(!text.includes(written.slice(4, -4)), text);
+      }),
+      { numRuns: 60 },
+    );
+  });
+}
+
+test('a long value is found in its parts, and by its lines', () => {
+  const long = Array.from({ length: 60 }, (_, line) => `line ${line} of a long value, ${line * 7919}`).join('\n');
+  const all = masked([Buffer.from(`before ${long} after`)], [Buffer.from(long)]);
+  assert.match(all, /^before («mask»\s?)+ after$/);
+  assert.equal(masked([Buffer.from('x line 7 of a long value, 55433 y')], [Buffer.from(long)]), 'x «mask» y');
+});
+
+test('a value under 8 bytes is not kept', () => {
+  assert.deepEqual(prints.of(Buffer.from('1234567')), []);
+  assert.equal(masked([Buffer.from('pin 1234567')], [Buffer.from('1234567')]), 'pin 1234567');
+});
+
+test('what is not known passes, also where it begins alike', () => {
+  fc.assert(
+    fc.property(fc.stringMatching(/^[a-z ]{0,200}$/), cuts, (text, where) => {
+      const cut = cutAt(Buffer.from(`${text} known-be `), where);
+      assert.equal(masked(cut, [Buffer.from('known-beginning-of-a-value')]), `${text} known-be `);
+    }),
+  );
+});
+
+test('only what may be the beginning is held, from its fourth byte on', () => {
+  const known = new KnownSet(prints.of(Buffer.from('known-value-of-nobody')));
+  const decided = (text: string): number => prints.find(Buffer.from(text), known, false).decided;
+  assert.deepEqual(
+    ['typing', 'x kno', 'x know', 'x known-va', 'x knob'].map((text) => text.length - decided(text)),
+    [0, 0, 4, 8, 0],
+  );
+});
