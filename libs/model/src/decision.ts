@@ -21,10 +21,14 @@ export interface DecisionRequest {
   readonly generateName: string;
   /**
    * `json`: the masked body follows. `apply`: likewise, and it is a server-side apply. `opaque`: there is a body
-   * that Sluice cannot read. `json-patch`: RFC 6902 operations, which say what to do and not what comes of it, so no
-   * condition can look into them. `none`: there is none.
+   * that Sluice cannot read. `json-patch`: RFC 6902 operations, masked likewise; they say what to do and not what comes
+   * of it, so no condition can look into them. `none`: there is none.
    */
   readonly body: 'none' | 'json' | 'apply' | 'json-patch' | 'opaque';
+  /** As it stands in the query, decoded. Left out where the call has none. */
+  readonly fieldSelector?: string;
+  /** Likewise. */
+  readonly labelSelector?: string;
 }
 
 /** The identity a call has towards the cluster: a fixed user per tier, never `system:*`. */

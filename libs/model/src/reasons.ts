@@ -58,6 +58,11 @@ export const reasons = {
     status: 'Forbidden',
     summary: 'A selector asks about a field that is masked; its answers would give the value away.',
   },
+  PatchReadsMasked: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'A JSON patch compares or copies a field that is masked; its outcome would give the value away.',
+  },
   MethodNotAllowed: {
     http: 405,
     status: 'MethodNotAllowed',

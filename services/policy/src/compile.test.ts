@@ -81,6 +81,7 @@ test('what a policy leaves out is the careful choice', () => {
     impersonate: { user: 'u', groups: ['g'] },
     isRecordFull: false,
     deadlineMs: null,
+    masks: [],
   });
   assert.equal(policyOf?.rules[0]?.when, null);
 });

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Effect, PolicyFault, PolicyFile } from '@sluice/model';
 import { isScalar, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
 import { type Condition, checkCondition, FaultyCondition } from './condition.ts';
+import { readMask } from './mask-form.ts';
 import { anyOf, type Matcher, resourceMatcher } from './match.ts';
 import type { Policy, PolicyObligations, PolicySet, Rule, Subject } from './policy.ts';
 import { FormReader } from './reader.ts';
@@ -119,8 +120,7 @@ class PolicyReader {
 
   #rule(node: Node, index: number): Rule {
     const form = this.#form;
-    const fields = ['name', 'effect', 'verbs', 'resources', 'namespaces', 'names', 'nonResourceURLs', 'when', 'reason'];
-    const map = form.map(node, fields, 'a rule');
+    const map = form.map(node, ruleFields, 'a rule');
     if (map === null) return nothing;
     const isNonResource = map.has('nonResourceURLs');
     form.need(map, 'effect');
@@ -142,7 +142,7 @@ class PolicyReader {
 
   #nonResourceRule(map: YAMLMap, base: RuleBase): Rule {
     const form = this.#form;
-    for (const key of ['namespaces', 'names']) {
+    for (const key of ['namespaces', 'names', 'mask']) {
       if (map.has(key)) form.fault(map.get(key, true) ?? map, `${key} has no meaning beside nonResourceURLs`);
     }
     const urls = form.forms(
@@ -166,6 +166,7 @@ class PolicyReader {
     const namespaces = form.texts(map.get('namespaces', true));
     const names = form.texts(map.get('names', true));
     const when = this.#when(map, { secrets: matchesResource.matches('', 'secrets', '') });
+    if (map.has('mask')) this.#unmasked(map, base, resources);
     const named = names.length === 0 ? '' : ` named ${names.join(', ')}`;
     const place = namespaces.length === 0 ? '' : ` in ${namespaces.join(', ')}`;
     return {
@@ -175,9 +176,20 @@ class PolicyReader {
       matchesResource,
       namespaces: anyOf(map.has('namespaces') ? namespaces : ['*']),
       names: anyOf(map.has('names') ? names : ['*']),
+      isUnmasked: map.has('mask'),
       when,
       summary: `${base.verbs.join(', ')} on ${resources.join(', ')}${named}${place}${conditionOf(when)}`,
     };
+  }
+
+  /** `mask: none` says of things that are named that their values may be seen: never of all there are or will be. */
+  #unmasked(map: YAMLMap, { effect }: RuleBase, resources: readonly string[]): void {
+    const form = this.#form;
+    form.constant(map, 'mask', 'none');
+    const node = map.get('mask', true);
+    if (effect === 'deny') form.fault(node, 'mask has no meaning in a rule that denies');
+    if (resources.some((resource) => resource.startsWith('*')))
+      form.fault(node, 'mask: none is for resources that the rule names; with * it would show what nobody thought of');
   }
 
   #when(map: YAMLMap, about: { readonly secrets: boolean }): Condition | null {
@@ -195,7 +207,7 @@ class PolicyReader {
   #obligations(spec: YAMLMap): PolicyObligations | null {
     const form = this.#form;
     if (!spec.has('obligations')) return null;
-    const map = form.member(spec, 'obligations', ['impersonate', 'record', 'deadline']);
+    const map = form.member(spec, 'obligations', ['impersonate', 'record', 'deadline', 'mask']);
     const impersonate = map === null ? null : form.member(map, 'impersonate', ['user', 'groups']);
     if (map === null || impersonate === null) return null;
     const userNode = form.need(impersonate, 'user');
@@ -216,6 +228,7 @@ class PolicyReader {
       impersonate: { user, groups },
       isRecordFull: map.has('record'),
       deadlineMs,
+      masks: form.list(map.get('mask', true), (item) => readMask(form, item)),
     };
   }
 
@@ -224,6 +237,19 @@ class PolicyReader {
     return anyOf(map.has(key) ? this.#form.texts(map.get(key, true)) : ['*']);
   }
 }
+
+const ruleFields = [
+  'name',
+  'effect',
+  'verbs',
+  'resources',
+  'namespaces',
+  'names',
+  'nonResourceURLs',
+  'when',
+  'reason',
+  'mask',
+];
 
 type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason'>;
 

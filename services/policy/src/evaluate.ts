@@ -9,6 +9,8 @@ import {
   resourceName,
 } from '@sluice/model';
 import type { ConditionInput, Evaluate, Verdict } from './conditions.ts';
+import { readsMasked } from './masked-reads.ts';
+import { type Grants, mergeMasks } from './masks.ts';
 import type { Policy, PolicySet, Rule } from './policy.ts';
 import type { Entry } from './rule-index.ts';
 
@@ -41,15 +43,17 @@ interface Judgement {
 
 /**
  * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
- * strictest judgement holds. `body`: the masked body as JSON, or `null`.
+ * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations), or `null`.
  */
 export async function evaluate(grounds: Grounds, request: DecisionRequest, body: Buffer | null): Promise<Decision> {
   const { set, authority, nowMs } = grounds;
   const { agent, attributes, connection, digest } = request;
   const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs };
   const applicable = set.index.policiesFor(agent).filter((policy) => policy.connections.matches(connection));
+  // Operations say what to do and not what comes of it: no condition looks at them.
+  const object = request.body === 'json-patch' ? null : body;
   const judgements: Judgement[] = [];
-  for (const one of judgedAs(request)) judgements.push(await judge(grounds, request, body, one, applicable));
+  for (const one of judgedAs(request)) judgements.push(await judge(grounds, request, object, one, applicable));
   const decisive = strictest(judgements);
   const { by } = decisive;
   const names = { policy: by?.policy.name ?? '', rule: by?.rule.name ?? '' };
@@ -59,14 +63,18 @@ export async function evaluate(grounds: Grounds, request: DecisionRequest, body:
     const hint = by === undefined ? hintFor(applicable, decisive.attributes) : '';
     return { ...base, ...names, effect: 'deny', reasonCode, reason, hint };
   }
-  const granting = judgements.flatMap((judgement) =>
-    judgement.granting.length > 0 ? judgement.granting.map(({ policy }) => policy) : asking(applicable),
-  );
-  const merged = mergeObligations(granting, nowMs);
+  const grants = judgements.map(({ granting }) => ({
+    rules: granting,
+    otherwise: granting.length > 0 ? [] : asking(applicable),
+  }));
+  const merged = mergeObligations(grants, attributes, nowMs);
   if (merged.kind === 'conflict') {
     const reason = `the policies "${merged.one}" and "${merged.other}" demand different identities for this call`;
     return { ...base, ...names, effect: 'deny', reasonCode: 'ObligationConflict', reason, hint: '' };
   }
+  // After all else: who may not make the call at all is told that, and learns nothing of what is masked.
+  const read = readsMasked(request, body, merged.obligations.mask ?? []);
+  if (read !== null) return { ...base, ...names, effect: 'deny', ...read };
   if (decisive.effect === 'allow')
     return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: merged.obligations };
   const reason =
@@ -166,8 +174,9 @@ type Merged =
   | { readonly kind: 'obligations'; readonly obligations: Obligations }
   | { readonly kind: 'conflict'; readonly one: string; readonly other: string };
 
-/** The fullest record and the earliest deadline win; two identities cannot be reconciled. */
-function mergeObligations(policies: readonly Policy[], nowMs: number): Merged {
+/** The fullest record and the earliest deadline win, masks unite; two identities cannot be reconciled. */
+function mergeObligations(grants: readonly Grants[], attributes: RequestAttributes, nowMs: number): Merged {
+  const policies = grants.flatMap(({ rules, otherwise }) => [...rules.map(({ policy }) => policy), ...otherwise]);
   const [first] = policies;
   const impersonate = first?.obligations?.impersonate;
   // The compiler holds that a policy that lets a call through has obligations.
@@ -178,7 +187,10 @@ function mergeObligations(policies: readonly Policy[], nowMs: number): Merged {
   const deadlines = policies.flatMap(({ obligations }) => obligations?.deadlineMs ?? []);
   const record = policies.some(({ obligations }) => obligations?.isRecordFull) ? { record: 'full' as const } : {};
   const deadline = deadlines.length === 0 ? {} : { deadline: nowMs + Math.min(...deadlines) };
-  return { kind: 'obligations', obligations: { impersonate, ...record, ...deadline } };
+  return {
+    kind: 'obligations',
+    obligations: { impersonate, ...record, ...deadline, ...mergeMasks(grants, attributes) },
+  };
 }
 
 function denial({ by, attributes, isOpaque }: Judgement, request: DecisionRequest) {

@@ -41,7 +41,7 @@ runService('policy', process.env, async ({ env, log }) => {
       const { request, body } = decodeDecisionRequest(Buffer.from(payload));
       if (inForce === undefined) return null;
       const grounds = { ...inForce, nowMs: Date.now(), conditions: conditions.evaluate };
-      const readable = request.body === 'json' || request.body === 'apply' ? body : null;
+      const readable = request.body === 'none' || request.body === 'opaque' ? null : body;
       return signDecision(key, await evaluate(grounds, request, readable));
     });
   };

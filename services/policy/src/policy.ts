@@ -1,6 +1,7 @@
 // What policies are once they are compiled. Types only.
 import type { Effect, Impersonation } from '@sluice/model';
 import type { Condition } from './condition.ts';
+import type { PolicyMask } from './masks.ts';
 import type { Matcher, ResourceMatcher } from './match.ts';
 import type { RuleIndex } from './rule-index.ts';
 
@@ -29,6 +30,8 @@ export interface PolicyObligations {
   readonly isRecordFull: boolean;
   /** How long a call may run; `null`: as long as it likes. */
   readonly deadlineMs: number | null;
+  /** What is masked besides what always is. */
+  readonly masks: readonly PolicyMask[];
 }
 
 /** Whom a policy is for. Empty `issuer`: the one that is configured. */
@@ -60,6 +63,8 @@ export interface ResourceRule extends RuleBase {
   /** Matches the namespace; a call that has none matches only where this matches everything. */
   readonly namespaces: Matcher;
   readonly names: Matcher;
+  /** `mask: none`: the agent gets the values of what this rule lets through. */
+  readonly isUnmasked: boolean;
 }
 
 export interface NonResourceRule extends RuleBase {
