@@ -38,9 +38,14 @@ export function parseTarget(raw: string): Target {
   const segments = parsePath(path);
   const query = parseQuery(mark === -1 ? '' : raw.slice(mark + 1));
   const slash = segments.length > 0 && path.endsWith('/') ? '/' : '';
+  const encodedPath = `/${segments.map(encodeSegment).join('/')}${slash}`;
+  return { path: `/${segments.join('/')}${slash}`, segments, query, canonical: withQuery(encodedPath, query) };
+}
+
+/** A path that is encoded already, with a query. */
+export function withQuery(path: string, query: Target['query']): string {
   const tail = query.map(([name, value]) => `${encodeQuery(name)}=${encodeQuery(value)}`).join('&');
-  const canonical = `/${segments.map(encodeSegment).join('/')}${slash}${tail === '' ? '' : `?${tail}`}`;
-  return { path: `/${segments.join('/')}${slash}`, segments, query, canonical };
+  return tail === '' ? path : `${path}?${tail}`;
 }
 
 /** The value of a parameter, or `undefined` when it is not there. */

@@ -16,6 +16,8 @@ export interface BodyNote {
    * `digest`: not recorded, because it cannot be masked; only its size and keyed digest are.
    */
   readonly recorded: 'masked' | 'plain' | 'digest';
+  /** The agent got the values, by a rule with `mask: none`; what is recorded is masked all the same. */
+  readonly delivered?: 'raw';
   /** HMAC-SHA256 of the raw body under the deployment's digest key, hex; only with `digest`. */
   readonly hmac?: string;
   /** Why Sluice could not read a request body, so that no rule could either; left out where it could. */

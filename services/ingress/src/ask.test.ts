@@ -88,7 +88,7 @@ test('a decision that is forged, for another request, or over is none', async ()
 });
 
 test('an obligation that this build does not know is not passed over', async () => {
-  const obligations = { ...(allow.effect === 'allow' ? allow.obligations : {}), mask: 'none' } as never;
+  const obligations = { ...(allow.effect === 'allow' ? allow.obligations : {}), notarise: 'yes' } as never;
   await refusedWith(brokerThat(async () => signDecision(key, { ...allow, obligations })));
 });
 

@@ -18,7 +18,7 @@ const secondAskFloor = 20;
 const staleMs = 20;
 
 /** Keys of obligations this build fulfils; a decision with another is refused. */
-const fulfilled: ReadonlySet<string> = new Set(['impersonate', 'record', 'deadline']);
+const fulfilled: ReadonlySet<string> = new Set(['impersonate', 'record', 'deadline', 'mask']);
 
 export function createAsk(broker: Broker, key: KeyObject, authority: Pick<Lease, 'seen' | 'hear'>, log: Logger): Ask {
   const budget = createBudget();

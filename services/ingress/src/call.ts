@@ -1,11 +1,12 @@
 import { createHmac, type KeyObject, randomUUIDv7 } from 'node:crypto';
-import { objectName } from '@sluice/kube';
+import { objectName, parseTarget, queryValue } from '@sluice/kube';
 import {
   type Agent,
   type BodyNote,
   type Decision,
   type DecisionRequest,
   type FrameMeta,
+  type MaskRule,
   maxValueBytes,
   type RequestAttributes,
 } from '@sluice/model';
@@ -13,10 +14,11 @@ import type { Ledger } from '@sluice/runtime';
 import type { Raw } from '@sluice/runtime/raw';
 import type { Body } from './body.ts';
 import type { Budget } from './budget.ts';
-import { type MaskClient, MaskError } from './mask-client.ts';
+import { type MaskClient, MaskError, maskedText, rulesOf } from './mask-client.ts';
 import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, header, type Request } from './request.ts';
+import { writtenTexts } from './written.ts';
 
 /** What a call takes from the pipeline it runs in. */
 export interface CallParts {
@@ -43,6 +45,9 @@ export class Call {
   #body: Body | null = null;
   #note: BodyNote | null = null;
   #maskedBody: Buffer = Buffer.alloc(0);
+  /** As they are recorded. */
+  #target: string;
+  #userAgent = '';
   /** Whether the write-ahead was acknowledged: the cluster may have seen something of the call. */
   #ahead = false;
 
@@ -51,6 +56,7 @@ export class Call {
     this.#request = request;
     this.#canonical = canonical;
     this.#attributes = canonical.attributes;
+    this.#target = canonical.target.canonical.split('?', 1)[0] ?? '';
     this.#agent = agent;
     const day = new Date().toISOString().slice(0, 10);
     const session = this.#hmac(JSON.stringify([agent.issuer, agent.name, day])).slice(0, 32);
@@ -85,15 +91,19 @@ export class Call {
    */
   async read(body: Body, maskClient: MaskClient): Promise<void> {
     this.#body = body;
+    await this.#mask(body, maskClient, []);
+  }
+
+  async #mask(body: Body, maskClient: MaskClient, rules: readonly MaskRule[]): Promise<void> {
     if (body.kind === 'none' || this.#note === null) return;
     if (body.kind === 'opaque') {
       this.#note = { ...this.#note, ...(body.why === undefined ? {} : { opaque: body.why }) };
       return;
     }
     const form = body.kind === 'json-patch' ? 'json-patch' : 'object';
-    const as = { form, direction: 'sent' } as const;
     try {
-      const [masked = Buffer.alloc(0)] = await maskClient(this.#agent, this.#canonical.attributes, as, [body.bytes]);
+      const subject = { agent: this.#agent, attributes: this.#canonical.attributes, rules };
+      const [masked = Buffer.alloc(0)] = await maskClient.values(subject, { form, direction: 'sent' }, [body.bytes]);
       // Masks are longer than short values: what no longer fits a frame could never be acknowledged.
       if (masked.length > maxValueBytes)
         throw new Refusal('BodyTooLarge', 'the request body is too large once it is masked');
@@ -105,6 +115,29 @@ export class Call {
       if (error.code === 'unreadable') throw new Refusal('BodyNotReadable', 'the request body is not JSON');
       throw new Refusal('MaskingUnavailable', 'Sluice cannot mask the request for the record now, so it was not made');
     }
+  }
+
+  /**
+   * What the agent wrote into the target and into its own name may hold a secret, arguments of a command above all.
+   * Throws `Refusal`; then the record has the path alone.
+   */
+  async readTarget(maskClient: MaskClient): Promise<void> {
+    const { target, attributes } = this.#canonical;
+    const written = writtenTexts(target, header(this.#request, 'user-agent').slice(0, maxUserAgent));
+    if (written === null) return this.#wrote(target.canonical, header(this.#request, 'user-agent'));
+    try {
+      const masked = await maskedText(maskClient, { agent: this.#agent, attributes, rules: [] }, written.text);
+      const { canonical, userAgent } = written.read(masked);
+      this.#wrote(canonical, userAgent);
+    } catch (error) {
+      if (!(error instanceof MaskError)) throw error;
+      throw new Refusal('MaskingUnavailable', 'Sluice cannot mask the request for the record now, so it was not made');
+    }
+  }
+
+  #wrote(target: string, userAgent: string): void {
+    this.#target = target;
+    this.#userAgent = userAgent.slice(0, maxUserAgent);
   }
 
   /** What is asked about the call, and the masked body that goes with it. Throws `Refusal`. */
@@ -127,12 +160,24 @@ export class Call {
       attributes,
       generateName,
       body: kind,
+      ...this.#selectors(),
     } as const;
     return { request, body: this.#maskedBody };
   }
 
-  decided(decision: Decision): void {
+  /** Policy knows which fields are masked, and so must not be asked about. What they are asked for is masked. */
+  #selectors(): Pick<DecisionRequest, 'fieldSelector' | 'labelSelector'> {
+    if (!this.#target.includes('Selector=')) return {};
+    const target = parseTarget(this.#target);
+    const [fieldSelector, labelSelector] = [queryValue(target, 'fieldSelector'), queryValue(target, 'labelSelector')];
+    return { ...(fieldSelector && { fieldSelector }), ...(labelSelector && { labelSelector }) };
+  }
+
+  /** Masks what is to be recorded by the decision's rules, too. Throws `Refusal`. */
+  async decided(decision: Decision, maskClient: MaskClient): Promise<void> {
     this.#decision = decision;
+    const rules = decision.effect === 'deny' ? [] : rulesOf(decision.obligations);
+    if (rules.length > 0 && this.#body !== null) await this.#mask(this.#body, maskClient, rules);
   }
 
   /** Call and decision, on the broker's disk before a byte goes to the cluster. Throws `Refusal`. */
@@ -168,14 +213,14 @@ export class Call {
   }
 
   #meta(decision: FrameMeta['call']['decision']): FrameMeta['call'] {
-    const { method, target } = this.#canonical;
+    const { method } = this.#canonical;
     return {
       agent: this.#agent,
       connection: this.#parts.connection,
       attributes: this.#attributes,
       method,
-      target: target.canonical,
-      userAgent: header(this.#request, 'user-agent').slice(0, maxUserAgent),
+      target: this.#target,
+      userAgent: this.#userAgent,
       digest: this.#digest,
       body: this.#note,
       decision,
@@ -185,18 +230,4 @@ export class Call {
   #hmac(data: string | Uint8Array): string {
     return createHmac('sha256', this.#parts.digestKey).update(data).digest('hex');
   }
-}
-
-const maskPrefix = 'sluice-mask:v1:';
-/** 15 bytes are 20 characters of base64 without a rest: a masked `data` value begins with exactly these. */
-const maskPrefixBase64 = Buffer.from(maskPrefix).toString('base64');
-
-/** A mask that is written back would destroy the secret it stands for. */
-export function refuseMasks(body: Raw): void {
-  if (body.indexOf(maskPrefix) === -1 && body.indexOf(maskPrefixBase64) === -1) return;
-  throw new Refusal(
-    'MaskedValueWritten',
-    'the body holds a mask in place of a secret, and writing it would destroy the secret',
-    'Send only the fields that change (kubectl patch), or the whole object with real values.',
-  );
 }

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { type Piece, refusalStatus, SplitError, Splitter, statusInsteadOf } from '@sluice/kube';
-import { type Agent, type BodyNote, maxValueBytes } from '@sluice/model';
+import { queryValue, refusalStatus, statusInsteadOf } from '@sluice/kube';
+import type { BodyNote } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
-import { type MaskClient, MaskError } from './mask-client.ts';
+import { type MaskClient, MaskError, type MaskSubject, maskedText } from './mask-client.ts';
+import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
 import type { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, isGone, type Response } from './request.ts';
@@ -11,7 +12,9 @@ import { type CanonicalRequest, isGone, type Response } from './request.ts';
 /** What delivering an answer needs to know of its call. */
 export interface Delivery {
   readonly canonical: CanonicalRequest;
-  readonly agent: Agent;
+  readonly subject: MaskSubject;
+  /** `raw`: a rule says `mask: none`, so the agent gets the values; the record does not. */
+  readonly shows: 'masked' | 'raw';
   readonly record: CallRecord;
   readonly maskClient: MaskClient;
   readonly isRecordFull: boolean;
@@ -23,9 +26,6 @@ export interface Delivery {
 
 /** The agent closed the connection while its answer was on the way. */
 export class AgentGone extends Error {}
-
-/** Values of one masking message add up to at most this, unless one alone is larger. Bytes. */
-const batchBytes = 256 * 1024;
 
 /** Headers of the cluster's answer that reach the agent. Everything that describes raw bytes stays behind. */
 const passedHeaders = [
@@ -48,10 +48,13 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
   const isStream = isWatch(delivery, answer);
-  const isWhole = isWrite || isStream || delivery.isRecordFull;
-  const body = record.response({ status, contentType }, recordedAs[treatment], isWhole);
-  const live = treatment === 'text' || isStream;
-  const out = new Outgoing(response, { status, headers: deliveredHeaders(answer, contentType) });
+  const isWhole = isWrite || isStream || isFollowed(canonical) || delivery.isRecordFull;
+  const recorded = recordedAs[treatment];
+  const showsRaw = delivery.shows === 'raw' && recorded === 'masked';
+  const body = record.response({ status, contentType }, { recorded, ...(showsRaw && { delivered: 'raw' }) }, isWhole);
+  const live = treatment === 'text' || treatment === 'opaque' || isStream;
+  const headers = await deliveredHeaders(answer, contentType, delivery);
+  const out = new Outgoing(response, { status, headers });
 
   if (live) out.open();
   // Of a document the last bytes wait until all of it is recorded; what is live goes out as it comes.
@@ -60,8 +63,10 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   delivery.cut.addEventListener('abort', stopReading);
   const over = AbortSignal.any([delivery.cut, goneSignal(response)]);
   try {
-    for await (const bytes of treated(answer, treatment, delivery)) {
-      await body.append(bytes, over);
+    for await (const passing of treated(answer, treatment, delivery)) {
+      // What the agent is shown goes out behind its masked form, never ahead of it.
+      await body.append(passing.masked, over);
+      const bytes = showsRaw ? passing.raw : passing.masked;
       if (held !== undefined) await out.send(held, delivery.cut);
       if (live) await out.send(bytes, delivery.cut);
       else held = bytes;
@@ -95,18 +100,25 @@ function goneSignal(response: Response): AbortSignal {
 }
 
 /**
- * `mask`: JSON of a resource. `plain`: carries no values. `text`: cannot be masked, so it is not recorded
- * beyond size and hash. `substitute`: an error in words that cannot be masked; a `Status` takes its place.
+ * `mask`: JSON of a resource. `plain`: carries no values. `text`: words, logs above all. `opaque`: bytes of no resource that
+ * are no words, so nobody can mask them; they are not recorded beyond size and hash. `substitute`: an error in words; a
+ * `Status` takes its place.
  */
-type Treatment = 'mask' | 'plain' | 'text' | 'substitute';
+type Treatment = 'mask' | 'plain' | 'text' | 'opaque' | 'substitute';
 
-const recordedAs = { mask: 'masked', plain: 'plain', text: 'digest', substitute: 'plain' } as const satisfies Record<
-  Treatment,
-  BodyNote['recorded']
->;
+const recordedAs = {
+  mask: 'masked',
+  plain: 'plain',
+  text: 'masked',
+  opaque: 'digest',
+  substitute: 'plain',
+} as const satisfies Record<Treatment, BodyNote['recorded']>;
 
 /** Answers of these paths carry no values of objects. */
 const valueFree = /^\/(api|apis|version|openapi|healthz|livez|readyz|\.well-known\/openid-configuration)(\/|$)/;
+
+/** Media types of words. */
+const wordTypes = /^(text\/.+|application\/(.+\+)?(json|yaml|xml)|application\/openmetrics-text)$/;
 
 function treatmentOf(canonical: CanonicalRequest, answer: IncomingMessage): Treatment {
   const { attributes } = canonical;
@@ -121,51 +133,41 @@ function treatmentOf(canonical: CanonicalRequest, answer: IncomingMessage): Trea
     throw new Refusal('ResponseWithheld', 'the cluster compressed its answer although it was asked not to');
   }
   const type = (answer.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
-  if (attributes.kind === 'nonResource') return valueFree.test(attributes.path) ? 'plain' : 'text';
+  if (attributes.kind === 'nonResource') {
+    if (valueFree.test(attributes.path)) return 'plain';
+    return type === undefined || type === '' || wordTypes.test(type) ? 'text' : 'opaque';
+  }
   if (type === 'application/json' || answer.headers['content-length'] === '0' || status === 204) return 'mask';
   if (status >= 400) return 'substitute';
   if (attributes.resource === 'pods' && attributes.subresource === 'log' && type === 'text/plain') return 'text';
   throw new Refusal('ResponseWithheld', 'the cluster answered in a media type that Sluice cannot mask');
 }
 
-async function* treated(answer: IncomingMessage, treatment: Treatment, delivery: Delivery): AsyncGenerator<Buffer> {
-  if (treatment === 'substitute') {
-    answer.resume();
-    yield Buffer.from(statusInsteadOf(answer.statusCode ?? 502));
-  } else if (treatment === 'mask') {
-    yield* masked(answer, delivery);
-  } else {
-    yield* arriving(answer);
+async function* treated(answer: IncomingMessage, treatment: Treatment, delivery: Delivery): AsyncGenerator<Passing> {
+  const { maskClient, subject } = delivery;
+  switch (treatment) {
+    case 'substitute': {
+      answer.resume();
+      const status = Buffer.from(statusInsteadOf(answer.statusCode ?? 502));
+      yield { masked: status, raw: raw(status) };
+      return;
+    }
+    case 'mask':
+      return yield* maskedJson(arriving(answer), isWatch(delivery, answer) ? 'watch' : 'document', maskClient, subject);
+    case 'text':
+      return yield* maskedTextOf(arriving(answer), maskClient, subject);
+    case 'plain':
+    case 'opaque':
+      for await (const chunk of arriving(answer)) yield { masked: chunk, raw: raw(chunk) };
   }
 }
 
-async function* masked(answer: IncomingMessage, delivery: Delivery): AsyncGenerator<Buffer> {
-  const splitter = new Splitter(isWatch(delivery, answer) ? 'watch' : 'document', maxValueBytes);
-  try {
-    for await (const chunk of arriving(answer)) yield* maskPieces(splitter.push(chunk), delivery);
-    yield* maskPieces(splitter.end(), delivery);
-  } catch (error) {
-    if (error instanceof SplitError) throw withheld(`the cluster's answer cannot be masked: ${error.message}`);
-    if (error instanceof MaskError) throw withheld('the answer cannot be masked now, so it is withheld');
-    throw error;
-  }
-}
-
-async function* maskPieces(pieces: readonly Piece[], delivery: Delivery): AsyncGenerator<Buffer> {
-  for (let from = 0; from < pieces.length; ) {
-    let to = from;
-    let bytes = 0;
-    do bytes += pieces[to++]?.bytes.length ?? 0;
-    while (to < pieces.length && bytes + (pieces[to]?.bytes.length ?? 0) <= batchBytes);
-    const batch = pieces.slice(from, to);
-    const values = batch.filter(({ kind }) => kind === 'value').map((piece) => raw(piece.bytes));
-    const { agent, canonical } = delivery;
-    const as = { form: 'object', direction: 'shown' } as const;
-    const done = values.length === 0 ? [] : await delivery.maskClient(agent, canonical.attributes, as, values);
-    let next = 0;
-    yield Buffer.concat(batch.map((piece) => (piece.kind === 'value' ? (done[next++] as Buffer) : piece.bytes)));
-    from = to;
-  }
+/** A log that goes on is a stream, and recorded like one. */
+function isFollowed({ attributes, target }: CanonicalRequest): boolean {
+  const follow = queryValue(target, 'follow');
+  return (
+    attributes.kind === 'resource' && attributes.subresource === 'log' && follow !== undefined && follow !== 'false'
+  );
 }
 
 /** The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. */
@@ -182,11 +184,25 @@ function isWatch({ canonical: { attributes } }: Delivery, answer: IncomingMessag
   return attributes.kind === 'resource' && attributes.verb === 'watch' && answer.statusCode === 200;
 }
 
-function deliveredHeaders(answer: IncomingMessage, contentType: string): Record<string, string> {
+/** Throws `Refusal`. */
+async function deliveredHeaders(
+  answer: IncomingMessage,
+  contentType: string,
+  { maskClient, subject }: Delivery,
+): Promise<Record<string, string>> {
   const headers: Record<string, string> = contentType === '' ? {} : { 'content-type': contentType };
   for (const name of passedHeaders) {
     const value = answer.headers[name];
     if (value !== undefined) headers[name] = String(value);
+  }
+  // Warnings quote what they warn of.
+  if (headers['warning'] !== undefined) {
+    try {
+      headers['warning'] = await maskedText(maskClient, subject, headers['warning']);
+    } catch (error) {
+      if (error instanceof MaskError) throw withheld('the answer cannot be masked now, so it is withheld');
+      throw error;
+    }
   }
   return headers;
 }

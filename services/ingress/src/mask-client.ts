@@ -5,11 +5,13 @@ import {
   encodeHead,
   type MaskReply,
   type MaskRequest,
+  type MaskRule,
+  type Obligations,
   type RequestAttributes,
   subjects,
 } from '@sluice/model';
 import { type Broker, BrokerError } from '@sluice/runtime';
-import { openSeal, type Raw, seal, sealNonce } from '@sluice/runtime/raw';
+import { openSeal, type Raw, raw, seal, sealNonce } from '@sluice/runtime/raw';
 
 /** Code `unavailable`: no worker answered, or its answer cannot be read. Code `unreadable`: a value is not JSON. */
 export class MaskError extends Error {
@@ -20,25 +22,49 @@ export class MaskError extends Error {
   }
 }
 
-/** Has raw JSON values masked. The masked ones come back in the same order. Throws `MaskError`. */
-export type MaskClient = (
-  agent: Agent,
-  attributes: RequestAttributes,
-  as: Pick<MaskRequest, 'form' | 'direction'>,
-  values: readonly Raw[],
-) => Promise<Buffer[]>;
+/** Whose values are masked, and by what. */
+export interface MaskSubject {
+  readonly agent: Agent;
+  readonly attributes: RequestAttributes;
+  /** Of the decision, beside what always holds; none before there is one. */
+  readonly rules: readonly MaskRule[];
+}
+
+/** The masked bytes of a piece, and what goes with the next one. */
+export interface MaskedPiece {
+  readonly bytes: Buffer;
+  readonly carry: string;
+  /** So many of the last bytes given come with a later piece. */
+  readonly held: number;
+}
+
+/** Has raw bytes masked. Throws `MaskError`. */
+export interface MaskClient {
+  /** JSON values; the masked ones come back in the same order. */
+  values(
+    subject: MaskSubject,
+    as: { readonly form: 'object' | 'json-patch'; readonly direction: MaskRequest['direction'] },
+    values: readonly Raw[],
+  ): Promise<Buffer[]>;
+  /** The next bytes of a text. `carry`: what the piece before gave, empty for the first. */
+  text(subject: MaskSubject, piece: Raw, carry: string, until: 'more' | 'flush'): Promise<MaskedPiece>;
+}
 
 const timeoutMs = 1_500;
 
 export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient {
-  return async (agent, attributes, as, values) => {
+  const ask = async (
+    { agent, attributes, rules }: MaskSubject,
+    as: Pick<MaskRequest, 'form' | 'direction' | 'carry' | 'flush'>,
+    values: readonly Raw[],
+  ): Promise<{ readonly head: Extract<MaskReply, { kind: 'masked' }>; readonly parts: Buffer[] }> => {
     const head: MaskRequest = {
       agent: { issuer: agent.issuer, name: agent.name },
       apiGroup: attributes.kind === 'resource' ? attributes.apiGroup : '',
       resource: attributes.kind === 'resource' ? attributes.resource : '',
       subresource: attributes.kind === 'resource' ? attributes.subresource : '',
       ...as,
-      rules: [],
+      rules,
       lengths: values.map((value) => value.length),
     };
     const sealed = seal(sealKey, { kind: 'request' }, [encodeHead(head), ...values]);
@@ -51,8 +77,26 @@ export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient
     }
     if (opened.head.kind === 'unreadable') throw new MaskError('unreadable');
     if (opened.parts.length !== values.length) throw new MaskError('unavailable');
-    return opened.parts;
+    return { head: opened.head, parts: opened.parts };
   };
+  return {
+    values: async (subject, as, values) => (await ask(subject, as, values)).parts,
+    async text(subject, piece, carry, until) {
+      const as = { form: 'text', direction: 'shown', carry, flush: until === 'flush' } as const;
+      const { head, parts } = await ask(subject, as, [piece]);
+      return { bytes: parts[0] as Buffer, carry: head.carry ?? '', held: head.held ?? 0 };
+    },
+  };
+}
+
+/** A whole text, masked. Throws `MaskError`. */
+export async function maskedText(client: MaskClient, subject: MaskSubject, text: string): Promise<string> {
+  return (await client.text(subject, raw(Buffer.from(text)), '', 'flush')).bytes.toString();
+}
+
+/** The rules of an obligation. What goes into the record is masked by what always holds, even where it says `none`. */
+export function rulesOf({ mask }: Pick<Obligations, 'mask'>): readonly MaskRule[] {
+  return mask === undefined || mask === 'none' ? [] : mask;
 }
 
 /** Masking is stateless: a worker that died with the message costs one retry at another. */

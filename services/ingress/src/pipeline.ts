@@ -6,22 +6,15 @@ import { answer } from './answer.ts';
 import type { Ask } from './ask.ts';
 import type { Authenticate } from './authenticate.ts';
 import { readableBody } from './body.ts';
-import { Call, type CallParts, refuseMasks } from './call.ts';
+import { Call, type CallParts } from './call.ts';
 import { AgentGone, deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
 import type { Limits } from './limits.ts';
 import type { LiveCall, LiveCalls } from './live.ts';
-import type { MaskClient } from './mask-client.ts';
+import { type MaskClient, rulesOf } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
-import {
-  canonicalise,
-  header,
-  isGone,
-  type Request,
-  type Response,
-  readBody,
-  refuseMaskedSelector,
-} from './request.ts';
+import { canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
+import { refuseMasks } from './write-back.ts';
 
 /** Where the fault experiments can stop a call; further points are in the cluster's hands. */
 export type FailpointName =
@@ -66,9 +59,9 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       const agent = await authenticate(request);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, agent);
+      await call.readTarget(maskClient);
       if (!lease.held()) throw authorityLost();
       if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
-      refuseMaskedSelector(canonical);
       const bytes = await readBody(request, limits);
       call.took(bytes);
       refuseMasks(bytes);
@@ -78,14 +71,14 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       await failpoint('before-ask');
       const question = call.question();
       const decision = await ask(question.request, question.body);
-      call.decided(decision);
+      await call.decided(decision, maskClient);
       if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
       await failpoint('before-ack');
       await Promise.all([call.writeAhead(), failpoint('after-publish')]);
       await failpoint('after-ack');
       if (isGone(response)) throw new AgentGone();
       const { record } = call;
-      const { impersonate, record: level } = decision.obligations;
+      const { impersonate, record: level, mask } = decision.obligations;
       const decideAgain = (): Promise<Decision> => ask(question.request, question.body);
       const bound = bind(parts.live, canonical.attributes, { id: record.id, decision, decideAgain });
       const { cut } = bound;
@@ -95,7 +88,9 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       await forward(request, response, outgoing, async (answer) => {
         await failpoint('after-first-upstream-byte');
         const atEnd = (): Promise<void> | undefined => failpoint('before-outcome');
-        await deliver(answer, response, { canonical, agent, record, maskClient, isRecordFull, cut, atEnd });
+        const subject = { agent, attributes: canonical.attributes, rules: rulesOf(decision.obligations) };
+        const shows = mask === 'none' ? 'raw' : 'masked';
+        await deliver(answer, response, { canonical, subject, shows, record, maskClient, isRecordFull, cut, atEnd });
       }).finally(() => bound.release());
       // A call whose agent left before an answer came has no other end.
       record.outcome('aborted', 0);

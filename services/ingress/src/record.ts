@@ -56,9 +56,14 @@ export class CallRecord {
   }
 
   /** Opens the response's part of the record. */
-  response(meta: FrameMeta['response'], recorded: BodyNote['recorded'], isWhole: boolean): ResponseRecord {
+  response(
+    meta: FrameMeta['response'],
+    note: Pick<BodyNote, 'recorded' | 'delivered'>,
+    isWhole: boolean,
+  ): ResponseRecord {
+    const { recorded } = note;
     const limit = recorded === 'digest' ? 0 : isWhole ? Number.POSITIVE_INFINITY : readBodyBytes;
-    this.#response = new ResponseRecord(this.#ledger, this.#share, this, meta, recorded, limit);
+    this.#response = new ResponseRecord(this.#ledger, this.#share, this, meta, note, limit);
     return this.#response;
   }
 
@@ -85,7 +90,7 @@ export class ResponseRecord {
   readonly #share: Share;
   readonly #record: CallRecord;
   readonly #meta: FrameMeta['response'];
-  readonly #recorded: BodyNote['recorded'];
+  readonly #note: Pick<BodyNote, 'recorded' | 'delivered'>;
   readonly #limit: number;
   readonly #hash: Hash = createHash('sha256');
   #bytes = 0;
@@ -98,14 +103,14 @@ export class ResponseRecord {
     share: Share,
     record: CallRecord,
     meta: FrameMeta['response'],
-    recorded: BodyNote['recorded'],
+    note: Pick<BodyNote, 'recorded' | 'delivered'>,
     limit: number,
   ) {
     this.#ledger = ledger;
     this.#share = share;
     this.#record = record;
     this.#meta = meta;
-    this.#recorded = recorded;
+    this.#note = note;
     this.#limit = limit;
   }
 
@@ -137,7 +142,7 @@ export class ResponseRecord {
 
   /** Size and SHA-256 (hex) of what was appended, whole answer or not. Ends the record. */
   summary(): { readonly body: BodyNote; readonly sha256: string } {
-    const body = { bytes: this.#bytes, contentType: this.#meta.contentType, recorded: this.#recorded };
+    const body = { bytes: this.#bytes, contentType: this.#meta.contentType, ...this.#note };
     return { body, sha256: this.#hash.digest('hex') };
   }
 

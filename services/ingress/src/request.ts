@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
-import { hasVerb, parseTarget, queryValue, requestAttributes, type Target, TargetError } from '@sluice/kube';
+import { hasVerb, parseTarget, requestAttributes, type Target, TargetError } from '@sluice/kube';
 import type { RequestAttributes } from '@sluice/model';
 import { type Raw, raw } from '@sluice/runtime/raw';
 import { checkHeaders, checkUpgrade } from './headers.ts';
@@ -98,19 +98,4 @@ export function hasBody(request: Request): boolean {
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0) return true;
   // HTTP/2 frames a body without any header: END_STREAM on the headers says that there is none.
   return 'stream' in request && !request.stream.endAfterHeaders;
-}
-
-/** What the API server itself lets a list of Secrets be selected by. */
-const secretFields: ReadonlySet<string> = new Set(['metadata.name', 'metadata.namespace', 'type']);
-
-/** A selector on a masked field would answer yes or no about its value. Throws `Refusal`. */
-export function refuseMaskedSelector({ attributes, target }: CanonicalRequest): void {
-  if (attributes.kind !== 'resource' || attributes.resource !== 'secrets' || attributes.apiGroup !== '') return;
-  const terms = (queryValue(target, 'fieldSelector') ?? '').split(',').filter((term) => term !== '');
-  const field = terms.map((term) => term.replace(/[=!].*$/s, '')).find((name) => !secretFields.has(name));
-  if (field === undefined) return;
-  throw new Refusal(
-    'SelectorReadsMasked',
-    'a field selector on Secrets may name metadata.name, metadata.namespace and type only: the rest is masked',
-  );
 }

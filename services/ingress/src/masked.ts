@@ -1,0 +1,108 @@
+// An answer's bytes, masked as they come: JSON value by value, a text piece by piece.
+import { type Framing, type Piece, SplitError, Splitter } from '@sluice/kube';
+import { maxValueBytes } from '@sluice/model';
+import { type Raw, raw } from '@sluice/runtime/raw';
+import { type MaskClient, MaskError, type MaskSubject } from './mask-client.ts';
+import { Refusal } from './refusal.ts';
+
+/** Bytes on their way: masked, and as the cluster sent them. Both stand for the same part of the answer. */
+export interface Passing {
+  readonly masked: Buffer;
+  readonly raw: Raw;
+}
+
+/** Values of one masking message add up to at most this, unless one alone is larger. Bytes. */
+const batchBytes = 256 * 1024;
+/** What may be the beginning of a secret is not held for longer, when nothing follows. */
+const quietMs = 1_000;
+
+/** Throws `Refusal` (`ResponseWithheld`). */
+export async function* maskedJson(
+  chunks: AsyncIterable<Buffer>,
+  framing: Framing,
+  client: MaskClient,
+  subject: MaskSubject,
+): AsyncGenerator<Passing> {
+  const splitter = new Splitter(framing, maxValueBytes);
+  try {
+    for await (const chunk of chunks) yield* maskPieces(splitter.push(chunk), client, subject);
+    yield* maskPieces(splitter.end(), client, subject);
+  } catch (error) {
+    throw asWithheld(error);
+  }
+}
+
+async function* maskPieces(
+  pieces: readonly Piece[],
+  client: MaskClient,
+  subject: MaskSubject,
+): AsyncGenerator<Passing> {
+  for (let from = 0; from < pieces.length; ) {
+    let to = from;
+    let bytes = 0;
+    do bytes += pieces[to++]?.bytes.length ?? 0;
+    while (to < pieces.length && bytes + (pieces[to]?.bytes.length ?? 0) <= batchBytes);
+    const batch = pieces.slice(from, to);
+    const values = batch.filter(({ kind }) => kind === 'value').map((piece) => raw(piece.bytes));
+    const as = { form: 'object', direction: 'shown' } as const;
+    const done = values.length === 0 ? [] : await client.values(subject, as, values);
+    let next = 0;
+    const masked = batch.map((piece) => (piece.kind === 'value' ? (done[next++] as Buffer) : piece.bytes));
+    yield { masked: Buffer.concat(masked), raw: raw(Buffer.concat(batch.map((piece) => piece.bytes))) };
+    from = to;
+  }
+}
+
+/** Throws `Refusal` (`ResponseWithheld`). */
+export async function* maskedTextOf(
+  chunks: AsyncIterable<Buffer>,
+  client: MaskClient,
+  subject: MaskSubject,
+): AsyncGenerator<Passing> {
+  let carry = '';
+  let held = Buffer.alloc(0);
+  const send = async (chunk: Buffer, until: 'more' | 'flush'): Promise<Passing> => {
+    const given = Buffer.concat([held, chunk]);
+    const piece = await client.text(subject, raw(chunk), carry, until);
+    if (piece.held > given.length) throw new MaskError('unavailable');
+    carry = piece.carry;
+    held = given.subarray(given.length - piece.held);
+    return { masked: piece.bytes, raw: raw(given.subarray(0, given.length - piece.held)) };
+  };
+  const arriving = chunks[Symbol.asyncIterator]();
+  try {
+    let next = arriving.next();
+    for (;;) {
+      // It is awaited below, or the answer is given up.
+      next.catch(() => undefined);
+      if (held.length > 0 && (await isQuiet(next))) yield await send(Buffer.alloc(0), 'flush');
+      const { done, value } = await next;
+      if (done === true) break;
+      next = arriving.next();
+      yield await send(value, 'more');
+    }
+    yield await send(Buffer.alloc(0), 'flush');
+  } catch (error) {
+    throw asWithheld(error);
+  }
+}
+
+async function isQuiet(next: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const quiet = new Promise<true>((resolve) => {
+    timer = setTimeout(resolve, quietMs, true);
+  });
+  const came = next.then(
+    () => false,
+    () => false,
+  );
+  return Promise.race([came, quiet]).finally(() => clearTimeout(timer));
+}
+
+function asWithheld(error: unknown): unknown {
+  if (error instanceof SplitError)
+    return new Refusal('ResponseWithheld', `the cluster's answer cannot be masked: ${error.message}`);
+  if (error instanceof MaskError)
+    return new Refusal('ResponseWithheld', 'the answer cannot be masked now, so it is withheld');
+  return error;
+}
