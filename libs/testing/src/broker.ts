@@ -21,12 +21,13 @@ export type BrokerEnv = {
  */
 export class TestBroker {
   readonly env: BrokerEnv;
-  readonly #dir: string;
+  /** Holds its files: configuration, keys, streams. */
+  readonly dir: string;
   readonly #port: number;
   #process: ChildProcess | undefined;
 
   private constructor(dir: string, port: number) {
-    this.#dir = dir;
+    this.dir = dir;
     this.#port = port;
     this.env = {
       SLUICE_NATS_URL: `nats://127.0.0.1:${port}`,
@@ -54,7 +55,7 @@ export class TestBroker {
     writeFileSync(credentialsFile(credentials, 'test'), seed, { mode: 0o600 });
     const authority = await createAuthority('broker of a test');
     const { cert, key } = await createServerCertificate(authority);
-    const files = { cert: join(this.#dir, 'tls.crt'), key: join(this.#dir, 'tls.key') };
+    const files = { cert: join(this.dir, 'tls.crt'), key: join(this.dir, 'tls.key') };
     writeFileSync(this.env.SLUICE_NATS_CA, authority.cert);
     writeFileSync(files.cert, cert);
     writeFileSync(files.key, key);
@@ -62,10 +63,10 @@ export class TestBroker {
       port: this.#port,
       users: `${brokerUsers(credentials)}\n    { nkey: ${publicNkey(seed)} }`,
       certificate: files,
-      storeDir: this.#dir,
+      storeDir: this.dir,
       maxStoreBytes: 4 * 2 ** 30,
     });
-    writeFileSync(join(this.#dir, 'nats.conf'), config);
+    writeFileSync(join(this.dir, 'nats.conf'), config);
   }
 
   /** Of its process; 0 while it is down. */
@@ -76,7 +77,7 @@ export class TestBroker {
   /** Starts it again where it was. */
   async resume(): Promise<void> {
     const server = process.env['SLUICE_NATS_SERVER'] ?? 'nats-server';
-    this.#process = spawn(server, ['-c', join(this.#dir, 'nats.conf')], { stdio: 'ignore' });
+    this.#process = spawn(server, ['-c', join(this.dir, 'nats.conf')], { stdio: 'ignore' });
     await until('the broker to listen', () => {
       const socket = connect(this.#port, '127.0.0.1');
       return new Promise<boolean>((resolve) => {
@@ -99,6 +100,6 @@ export class TestBroker {
 
   async close(): Promise<void> {
     await this.kill();
-    rmSync(this.#dir, { recursive: true, force: true });
+    rmSync(this.dir, { recursive: true, force: true });
   }
 }

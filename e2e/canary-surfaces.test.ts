@@ -1,0 +1,210 @@
+// Every surface on which a secret can come by, against every place where it could stay. Each row of `surfaces.ts` plants
+// a canary where a secret stands and a marker where none does: each place must have the markers, so that the search is
+// known to see, and no canary.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createClient } from '@clickhouse/client';
+import { createLogger, openBroker } from '@sluice/runtime';
+import {
+  openScripted,
+  removeScratch,
+  type ScriptedAnswer,
+  type ScriptedCluster,
+  Sluice,
+  scratch,
+  TestBroker,
+  until,
+} from '@sluice/testing';
+import { createChdbConnection } from 'chdb/connection';
+import { type Planted, type Surface, surfaces } from './surfaces.ts';
+
+const dir = scratch();
+const canary = 'canary8f3b1c5e7a9d2046';
+const marker = 'marker8f3b1c5e7a9d2046';
+/** What went over the broker, sealed or not. */
+const wire: Buffer[] = [];
+/** What the agent got of the rows that keep secrets from it. */
+const shown: string[] = [];
+const shownRaw: string[] = [];
+let cluster: ScriptedCluster;
+let broker: TestBroker;
+let ear: Awaited<ReturnType<typeof openBroker>>;
+let sluice: Sluice;
+
+const plantedOf = (surface: Surface): Planted => {
+  // In base64 the last bytes cannot be looked for: they are none of the number's.
+  const tail = (at: number): string => `row${String(at).padStart(2, '0')}tail`;
+  const row = tail(surfaces.indexOf(surface));
+  return { secret: `${canary}${row}`, marker: `${marker}${row}`, known: `${canary}${tail(0)}` };
+};
+
+function start(env: Readonly<Record<string, string>> = {}): Promise<Sluice> {
+  const policies = join(import.meta.dirname, 'policies', 'everything-masked.yaml');
+  return Sluice.start({
+    home: join(dir, 'home'),
+    flags: ['--kubeconfig', cluster.kubeconfig, '--policies', policies],
+    env: { ...broker.env, ...env },
+  });
+}
+
+before(async () => {
+  cluster = await openScripted(dir);
+  broker = await TestBroker.start();
+  // The recorder is killed below, so that frames stay in the broker's files until they have been looked at.
+  sluice = await start({ SLUICE_RESTART_DELAY_MS: '600000' });
+  ear = await openBroker(broker.env, 'test', createLogger('test', '/dev/null'));
+  ear.listen('>', (payload) => wire.push(Buffer.from(payload)));
+});
+
+after(async () => {
+  await ear?.drain();
+  await sluice?.stop();
+  await cluster?.close();
+  await broker?.close();
+  removeScratch(dir);
+});
+
+/** A value as it may stand in bytes: plain, in hex, and in base64 at each of the three alignments. */
+function forms(value: string): string[] {
+  const shifted = [0, 1, 2].map((shift) => {
+    const base64 = Buffer.from(' '.repeat(shift) + value).toString('base64');
+    // The ends mix with what stands beside the value.
+    return base64.slice(shift === 0 ? 0 : 4, -4);
+  });
+  return [value, ...shifted, Buffer.from(value).toString('hex')];
+}
+
+/** The rows whose planted value stands in the bytes. */
+function rowsIn(bytes: readonly (Buffer | string)[], value: string): string[] {
+  const has = (whole: string): boolean => bytes.some((one) => forms(whole).some((form) => one.includes(form)));
+  if (!has(value)) return [];
+  const rows = surfaces.filter((surface) => {
+    const { secret, marker: mark } = plantedOf(surface);
+    return has(value === canary ? secret : mark);
+  });
+  return rows.length === 0 ? ['a row unknown'] : rows.map(({ name }) => name);
+}
+
+/** Contents of the files; what goes away meanwhile is not there. */
+function filesUnder(folder: string): Buffer[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((file) => join(folder, file))
+    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
+    .map((file) => readFileSync(file));
+}
+
+/** The rows that the agent's own requests or answers mark; each place below has to have these. */
+const marked = surfaces.filter((surface) => {
+  const of = plantedOf(surface);
+  const path = typeof surface.path === 'string' ? surface.path : surface.path(of);
+  return `${path}${surface.sent?.(of) ?? ''}${JSON.stringify(surface.answer?.(of) ?? '')}`.includes(of.marker);
+});
+
+function isAnswer(given: object): given is ScriptedAnswer {
+  return 'body' in given;
+}
+
+async function play(surface: Surface): Promise<string> {
+  const of = plantedOf(surface);
+  const { method = 'GET', path, headers = {}, sent, answer, status = 200 } = surface;
+  cluster.answer = () => {
+    const given = answer?.(of) ?? { kind: 'Status', apiVersion: 'v1', metadata: { name: of.marker } };
+    return isAnswer(given) ? given : { body: JSON.stringify(given) };
+  };
+  const answered = await sluice.call(
+    method,
+    typeof path === 'string' ? path : path(of),
+    sent?.(of) ?? '',
+    typeof headers === 'function' ? headers(of) : headers,
+  );
+  assert.equal(answered.status, status, `${surface.name}: ${answered.status}`);
+  return `${answered.body}\n${JSON.stringify(answered.headers)}`;
+}
+
+test('every surface goes by while the recorder is away', async () => {
+  await sluice.kill('recorder');
+  for (const surface of surfaces) (surface.delivered === 'raw' ? shownRaw : shown).push(await play(surface));
+});
+
+test('the agent gets the markers and no canary', () => {
+  const answered = marked.filter(
+    ({ answer, delivered, status = 200 }) => answer !== undefined && status === 200 && delivered === undefined,
+  );
+  const seen = rowsIn(shown, marker);
+  assert.deepEqual(
+    answered.map(({ name }) => name).filter((name) => !seen.includes(name)),
+    [],
+    'markers not seen',
+  );
+  assert.deepEqual(rowsIn(shown, canary), []);
+});
+
+test('where a rule lets the values through, the agent gets them', () => {
+  const raw = surfaces.filter(({ delivered }) => delivered === 'raw').map(({ name }) => name);
+  assert.deepEqual(rowsIn(shownRaw, canary), raw);
+});
+
+test('what goes over the broker has the markers and no canary', () => {
+  const seen = rowsIn(wire, marker);
+  assert.deepEqual(
+    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
+    [],
+    'markers not seen',
+  );
+  assert.deepEqual(rowsIn(wire, canary), []);
+});
+
+test('the files of the broker have the markers and no canary', () => {
+  const files = filesUnder(broker.dir);
+  const seen = rowsIn(files, marker);
+  assert.deepEqual(
+    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
+    [],
+    'markers not seen',
+  );
+  assert.deepEqual(rowsIn(files, canary), []);
+});
+
+test('nothing in the home of Sluice has a canary, and no output of its parts: no log, no key, no state', () => {
+  assert.deepEqual(rowsIn([...filesUnder(sluice.home), sluice.output], canary), []);
+});
+
+test('the database, and what the CLI tells of it, have the markers and no canary', async () => {
+  await sluice.stop();
+  sluice = await start();
+  const ids = await until('the recorder to be done', async () => {
+    const rows = await sluice.calls().catch(() => []);
+    const isDone = rows.length >= surfaces.length && rows.every(({ outcome }) => outcome !== null);
+    return isDone && rows.map(({ id }) => id);
+  });
+  const told = [JSON.stringify(await sluice.calls())];
+  for (const query of [
+    'SELECT * FROM calls',
+    'SELECT * FROM decisions',
+    'SELECT * FROM sessions',
+    'SELECT * FROM frames',
+  ])
+    told.push((await sluice.cli('sql', query, '--format', 'json')).stdout);
+  for (const id of ids.slice(0, 5)) told.push((await sluice.cli('replay', id)).stdout);
+  assert.ok(rowsIn(told, marker).length > 0, 'the markers would be seen');
+  assert.deepEqual(rowsIn(told, canary), []);
+
+  await sluice.stop();
+  assert.deepEqual(rowsIn([...filesUnder(sluice.home), sluice.output], canary), []);
+  // Its files are compressed: what is in it is asked for.
+  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
+  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
+  const query = 'SELECT base64Encode(concat(bytes, meta, header)) AS row FROM record';
+  const result = await client.query({ query, format: 'JSONEachRow' });
+  const rows = (await result.json<{ row: string }>()).map(({ row }) => Buffer.from(row, 'base64'));
+  await client.close();
+  const seen = rowsIn(rows, marker);
+  assert.deepEqual(
+    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
+    [],
+    'markers not seen',
+  );
+  assert.deepEqual(rowsIn(rows, canary), []);
+});
