@@ -75,6 +75,8 @@ const publishers: Readonly<Record<string, readonly Role[]>> = {
   'sluice.leases.ledger.ingress.a': ['ingress', 'recorder'],
   'sluice.leases.ledger.recorder.a': ['recorder'],
   'sluice.leases.partition.0': ['recorder'],
+  'sluice.shown.0123': ['masking'],
+  'sluice.shown.0123.more': nobody,
   'sluice.authority.policies': ['approval'],
   'sluice.authority.writer': ['approval'],
   'sluice.authority.other': nobody,
@@ -86,6 +88,8 @@ const publishers: Readonly<Record<string, readonly Role[]>> = {
   '$JS.API.STREAM.INFO.BYTES': ['ingress', 'recorder', 'operator'],
   '$JS.API.STREAM.INFO.LEASES': ['ingress', 'recorder', 'operator'],
   '$JS.API.STREAM.INFO.AUTHORITY': ['policy', 'approval', 'operator'],
+  '$JS.API.STREAM.INFO.SHOWN': ['masking', 'operator'],
+  '$JS.API.STREAM.MSG.GET.SHOWN': ['masking', 'operator'],
   '$JS.API.STREAM.MSG.GET.CALLS': ['operator'],
   '$JS.API.STREAM.MSG.GET.BYTES': ['operator'],
   '$JS.API.STREAM.MSG.GET.LEASES': ['ingress', 'recorder', 'operator'],
@@ -110,12 +114,15 @@ const publishers: Readonly<Record<string, readonly Role[]>> = {
   ),
   ...Object.fromEntries(
     ['CREATE', 'UPDATE', 'DELETE', 'PURGE', 'MSG.DELETE', 'SNAPSHOT', 'RESTORE', 'LEADER.STEPDOWN'].flatMap((verb) =>
-      ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY'].map((stream) => [`$JS.API.STREAM.${verb}.${stream}`, ['operator']]),
+      ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY', 'SHOWN'].map((stream) => [
+        `$JS.API.STREAM.${verb}.${stream}`,
+        ['operator'],
+      ]),
     ),
   ),
   ...Object.fromEntries(
     ['CREATE', 'DURABLE.CREATE', 'DELETE', 'PAUSE', 'UNPIN', 'LEADER.STEPDOWN'].flatMap((verb) =>
-      ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY'].map((stream) => [
+      ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY', 'SHOWN'].map((stream) => [
         `$JS.API.CONSUMER.${verb}.${stream}.recorder-0`,
         ['operator'],
       ]),
@@ -145,6 +152,7 @@ const subscribers: Readonly<Record<string, readonly Role[]>> = {
   'sluice.bytes.*': ['control'],
   'sluice.leases.ledger.*.*': ['recorder'],
   'sluice.leases.>': nobody,
+  'sluice.shown.*': nobody,
   'sluice.leases.partition.*': nobody,
   'sluice.authority.>': nobody,
   'sluice.>': nobody,

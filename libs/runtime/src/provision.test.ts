@@ -55,7 +55,7 @@ test('only the operator makes streams and consumers', async () => {
   await provision(operator);
   await provision(operator);
   assert.deepEqual((await streamNames()).toSorted(), all.toSorted());
-  await as('recorder', (broker) => assertStreams(broker, ['CALLS', 'BYTES', 'LEASES']));
+  await as('recorder', (broker) => assertStreams(broker, ['CALLS', 'BYTES', 'LEASES', 'SHOWN']));
   await as('approval', openAuthorityStore);
 });
 

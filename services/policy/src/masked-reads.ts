@@ -38,8 +38,10 @@ export function readsMasked(
   if (mask === 'none' || attributes.kind === 'nonResource') return null;
   const isSecret = attributes.resource === 'secrets' && attributes.apiGroup === '';
   const places = new MaskedPlaces([...always, ...(isSecret ? ofSecrets : [])], mask);
+  // Where nothing is masked that a selector could name, the cluster may say what it thinks of one.
+  const hasRules = mask.length > 0;
   const field = fieldsOf(fieldSelector).find((name) =>
-    isSecret ? !secretFields.includes(name) : !fieldForm.test(name) || places.covers(name.split('.')),
+    isSecret ? !secretFields.includes(name) : hasRules && (!fieldForm.test(name) || places.covers(name.split('.'))),
   );
   if (field !== undefined) {
     const allowed = isSecret ? ` Secrets are selected by ${secretFields.join(', ')} only.` : '';
@@ -50,7 +52,7 @@ export function readsMasked(
     };
   }
   const label = labelsOf(labelSelector).find(
-    (name) => !labelForm.test(name) || places.covers(['metadata', 'labels', name]),
+    (name) => hasRules && (!labelForm.test(name) || places.covers(['metadata', 'labels', name])),
   );
   if (label !== undefined) {
     return {
