@@ -47,7 +47,7 @@ const pure = [
   'libs/kube/src/**',
   'services/policy/src/{compile,evaluate,match,policy,reader,rule-index}*.ts',
   'services/policy/src/condition{,.test}.ts',
-  'services/masking/src/{mask,scan}*.ts',
+  'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,mask,splice,surroundings,text}*.ts',
   'libs/runtime/src/held-frames.ts',
   'services/ingress/src/budget.ts',
   'services/recorder/src/sql-{guard,tokens,words}*.ts',

@@ -48,8 +48,8 @@ export interface MaskRequest {
 }
 
 /**
- * What comes back: the same values, masked, in the same order. `unreadable`: one of them is not JSON; nothing
- * comes back.
+ * What comes back: the same values, masked, in the same order. `unreadable`: one of them is not JSON; `tooLarge`: masked
+ * they would not fit a message. Then nothing comes back.
  */
 export type MaskReply =
   | {
@@ -61,7 +61,7 @@ export type MaskReply =
       /** Of a text: so many of its last bytes are held back in the carry. */
       readonly held?: number;
     }
-  | { readonly kind: 'unreadable' };
+  | { readonly kind: 'unreadable' | 'tooLarge' };
 
 /** A message, taken apart. */
 export interface Message<Head> {

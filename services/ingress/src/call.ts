@@ -112,6 +112,8 @@ export class Call {
       this.#note = { bytes: this.#maskedBody.length, contentType, recorded: 'masked' };
     } catch (error) {
       if (!(error instanceof MaskError)) throw error;
+      if (error.code === 'tooLarge')
+        throw new Refusal('BodyTooLarge', 'the request body is too large once it is masked');
       if (error.code === 'unreadable') throw new Refusal('BodyNotReadable', 'the request body is not JSON');
       throw new Refusal('MaskingUnavailable', 'Sluice cannot mask the request for the record now, so it was not made');
     }

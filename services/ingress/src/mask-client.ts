@@ -13,9 +13,12 @@ import {
 import { type Broker, BrokerError } from '@sluice/runtime';
 import { openSeal, type Raw, raw, seal, sealNonce } from '@sluice/runtime/raw';
 
-/** Code `unavailable`: no worker answered, or its answer cannot be read. Code `unreadable`: a value is not JSON. */
+/**
+ * Code `unavailable`: no worker answered, or its answer cannot be read. `unreadable`: a value is not JSON. `tooLarge`: its
+ * masked form does not fit a message.
+ */
 export class MaskError extends Error {
-  readonly code: 'unavailable' | 'unreadable';
+  readonly code: 'unavailable' | 'unreadable' | 'tooLarge';
   constructor(code: MaskError['code'], options?: ErrorOptions) {
     super(`masking: ${code}`, options);
     this.code = code;
@@ -75,7 +78,7 @@ export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient
     } catch (cause) {
       throw new MaskError('unavailable', { cause });
     }
-    if (opened.head.kind === 'unreadable') throw new MaskError('unreadable');
+    if (opened.head.kind !== 'masked') throw new MaskError(opened.head.kind);
     if (opened.parts.length !== values.length) throw new MaskError('unavailable');
     return { head: opened.head, parts: opened.parts };
   };

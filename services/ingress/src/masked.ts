@@ -102,6 +102,8 @@ async function isQuiet(next: Promise<unknown>): Promise<boolean> {
 function asWithheld(error: unknown): unknown {
   if (error instanceof SplitError)
     return new Refusal('ResponseWithheld', `the cluster's answer cannot be masked: ${error.message}`);
+  if (error instanceof MaskError && error.code === 'tooLarge')
+    return new Refusal('ResponseWithheld', 'an object in the answer is too large once it is masked, so it is withheld');
   if (error instanceof MaskError)
     return new Refusal('ResponseWithheld', 'the answer cannot be masked now, so it is withheld');
   return error;

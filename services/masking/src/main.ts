@@ -1,7 +1,16 @@
 // The masking worker: raw bytes in, masked ones out, both sealed. Any worker can take any message: what it has to know of
 // the ones before comes with the message, or is in the broker.
 import { JsonError } from '@sluice/kube';
-import { decodeParts, encodeHead, type MaskReply, type MaskRequest, queueGroups, shown, subjects } from '@sluice/model';
+import {
+  decodeParts,
+  encodeHead,
+  type MaskReply,
+  type MaskRequest,
+  maxValueBytes,
+  queueGroups,
+  shown,
+  subjects,
+} from '@sluice/model';
 import { loadKey, openBroker, openLastValues, runService } from '@sluice/runtime';
 import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 import { createMasker } from './mask.ts';
@@ -37,6 +46,8 @@ runService('masking', process.env, async ({ env, log }) => {
           agent,
           masked.flatMap(({ secrets }) => secrets),
         );
+      // Masks are longer than most values.
+      if (masked.reduce((sum, { bytes }) => sum + bytes.length, 0) > maxValueBytes) return [{ kind: 'tooLarge' }];
       const lengths = masked.map(({ bytes }) => bytes.length);
       const masks = masked.reduce((sum, one) => sum + one.masks, 0);
       return [{ kind: 'masked', lengths, masks }, ...masked.map(({ bytes }) => bytes)];

@@ -4,6 +4,7 @@ import { JsonCursor, maxDepth, openBrace, openBracket, quote, type StringSpan } 
 import { isSecretName, type MaskRequest } from '@sluice/model';
 import { findSecrets, suspects } from './detect.ts';
 import { createMaskValues, type NewMask } from './mask-values.ts';
+import { manifestValues, packRelease, unpackRelease } from './release.ts';
 import { escaped, type Splice, spliced, unescaped } from './splice.ts';
 import { isSecretEntry, isSecretField, isSecretFlag, type Place, Surroundings } from './surroundings.ts';
 
@@ -18,6 +19,8 @@ export interface Masker {
     readonly masks: number;
     /** What the masks stand for. */
     readonly secrets: readonly Buffer[];
+    /** Where the masks were put, in the bytes given, and why; not in order. */
+    readonly splices: readonly Splice[];
   };
 }
 
@@ -42,7 +45,7 @@ export function createMasker(key: KeyObject): Masker {
         form: request.form === 'json-patch' ? 'json-patch' : 'object',
       };
       const splices = new Walk(value, what).splices();
-      return { bytes: spliced(value, splices), masks: splices.length, secrets };
+      return { bytes: spliced(value, splices), masks: splices.length, secrets, splices };
     },
   };
 }
@@ -52,7 +55,8 @@ interface What {
   readonly surroundings: Surroundings;
   /** What the URL says: whatever looks like a field of such an object is one, whatever its own kind says. */
   readonly kind: 'Secret' | 'ConfigMap' | '';
-  readonly form: 'object' | 'json-patch';
+  /** `release`: what Helm keeps of one; manifests are texts in it, and values have names of all kinds. */
+  readonly form: 'object' | 'json-patch' | 'release';
 }
 
 /** How a value is written: `base64` is what `data` of Secrets and `binaryData` hold. */
@@ -91,7 +95,7 @@ class Walk {
 
   #value(place: Place): void {
     const cursor = this.#cursor;
-    if (place.isMasked) return this.#maskAll('plain');
+    if (place.isMasked) return this.#maskAll('plain', whys.rule);
     switch (cursor.peek()) {
       case openBrace:
         return this.#nested(() => this.#object(place));
@@ -99,13 +103,18 @@ class Walk {
         return this.#nested(() => this.#array(place));
       case quote: {
         const span = cursor.string();
-        if (isSecretField(place.name)) this.#maskString(span, 'plain');
+        if (this.#what.form === 'release' && place.name === 'manifest') this.#manifests(span);
+        else if (this.#isNamedSecret(place.name)) this.#maskString(span, 'plain', named(place.name));
         else this.#detect(span);
         return;
       }
       default:
         cursor.scalar();
     }
+  }
+
+  #isNamedSecret(name: string): boolean {
+    return this.#what.form === 'release' ? isSecretName(name) : isSecretField(name);
   }
 
   #nested(walk: () => void): void {
@@ -118,21 +127,21 @@ class Walk {
   #array(place: Place): void {
     const cursor = this.#cursor;
     const inside = this.#what.surroundings.element(place);
-    let isFlagBefore = false;
+    let flag = '';
     cursor.array(() => {
       if (cursor.peek() !== quote || inside.isMasked) {
-        isFlagBefore = false;
+        flag = '';
         return this.#value(inside);
       }
       const { at } = cursor;
       const span = cursor.string();
       const text = cursor.text(span);
-      if (isFlagBefore && !text.startsWith('-')) this.#maskString(span, 'plain');
+      if (flag !== '' && !text.startsWith('-')) this.#maskString(span, 'plain', `argument of ${flag}`);
       else {
         cursor.at = at;
         this.#value(inside);
       }
-      isFlagBefore = isSecretFlag(text);
+      flag = isSecretFlag(text) ? text : '';
     });
   }
 
@@ -165,7 +174,7 @@ class Walk {
     });
     const end = cursor.at;
     if (entryValue !== undefined && isSecretEntry(entryName))
-      this.#again(entryValue.start - 1, () => this.#maskAll('plain'));
+      this.#again(entryValue.start - 1, () => this.#maskAll('plain', named(entryName)));
     if (kinds.has('Secret')) this.#secret(held);
     else if (kinds.has('ConfigMap')) this.#configMap(held);
     if (cells !== undefined && this.#splices.length > before) this.#again(cells, () => this.#cells());
@@ -174,7 +183,64 @@ class Walk {
 
   #secret(held: readonly Held[]): void {
     for (const { at, field } of held) {
-      if (field !== 'binaryData') this.#again(at, () => this.#maskAll(field === 'data' ? 'base64' : 'plain'));
+      if (field === 'data') this.#again(at, () => this.#secretData());
+      else if (field !== 'binaryData') this.#again(at, () => this.#maskAll('plain', whys.secret));
+    }
+  }
+
+  #secretData(): void {
+    const cursor = this.#cursor;
+    if (cursor.peek() !== openBrace) return this.#maskAll('base64', whys.secret);
+    this.#nested(() =>
+      cursor.object((key) => {
+        const { at } = cursor;
+        if (key === 'release' && cursor.peek() === quote && this.#release(cursor.string())) return;
+        cursor.at = at;
+        this.#maskAll('base64', whys.secret);
+      }),
+    );
+  }
+
+  /** `false` where it is no release that can be masked from the inside. */
+  #release(span: StringSpan): boolean {
+    const json = unpackRelease(this.#cursor.text(span));
+    if (json === null) return false;
+    let splices: readonly Splice[];
+    try {
+      splices = new Walk(json, { ...this.#what, kind: '', form: 'release' }).splices();
+    } catch {
+      return false;
+    }
+    const why = `${splices.length} values in a Helm release`;
+    if (splices.length > 0)
+      this.#splices.push({ start: span.start, end: span.end, text: packRelease(spliced(json, splices)), why });
+    return true;
+  }
+
+  /** YAML, as Helm rendered it. */
+  #manifests(span: StringSpan): void {
+    const { text, places } = unescaped(this.#cursor.bytes, span);
+    const whole = text.toString();
+    const { newMask } = this.#what;
+    const values = manifestValues(whole).map(({ start, end, encoding }) => {
+      // Places in a text are characters; here they are bytes of it.
+      const from = Buffer.byteLength(whole.slice(0, start));
+      return { start: from, end: from + Buffer.byteLength(whole.slice(start, end)), encoding };
+    });
+    const put = (start: number, end: number, mask: string, why: string): void => {
+      const [from, to] = [places[start] as number, places[end] as number];
+      this.#splices.push({ start: from, end: to, text: escaped(mask), why });
+    };
+    for (const { start, end, encoding } of values) {
+      const value = text.toString('utf8', start, end);
+      if (maskedValue.test(value)) continue;
+      const bare = value.replaceAll(/^["']|["']$/g, '');
+      const mask = newMask(encoding === 'base64' ? Buffer.from(bare, 'base64') : Buffer.from(bare));
+      put(start, end, encoding === 'base64' ? Buffer.from(mask).toString('base64') : mask, whys.secret);
+    }
+    for (const { start, end, by } of findSecrets(text, [])) {
+      if (values.some((value) => start < value.end && value.start < end)) continue;
+      put(start, end, newMask(text.subarray(start, end)), `detector ${by}`);
     }
   }
 
@@ -185,7 +251,7 @@ class Walk {
       cursor.at = at;
       if (cursor.peek() !== openBrace || field === 'stringData') continue;
       const encoding: Encoding = field === 'binaryData' ? 'base64' : 'plain';
-      const masked: number[] = [];
+      const masked: (readonly [at: number, why: string])[] = [];
       cursor.object((key) => {
         const isString = cursor.peek() === quote;
         const { at: start } = cursor;
@@ -193,9 +259,10 @@ class Walk {
         if (span === undefined) return this.#skip();
         const isBinarySecret = (): boolean =>
           findSecrets(Buffer.from(cursor.text(span), 'base64'), this.#what.surroundings.also).length > 0;
-        if (isSecretName(key) || (encoding === 'base64' && isBinarySecret())) masked.push(start);
+        if (isSecretName(key)) masked.push([start, named(key)]);
+        else if (encoding === 'base64' && isBinarySecret()) masked.push([start, whys.binary]);
       });
-      for (const start of masked) this.#again(start, () => this.#maskAll(encoding));
+      for (const [start, why] of masked) this.#again(start, () => this.#maskAll(encoding, why));
     }
   }
 
@@ -208,7 +275,7 @@ class Walk {
       const { at } = cursor;
       if (this.#texts.has(cursor.text(cursor.string()))) masked.push(at);
     });
-    for (const at of masked) this.#again(at, () => this.#maskAll('plain'));
+    for (const at of masked) this.#again(at, () => this.#maskAll('plain', whys.cell));
   }
 
   /** An operation of RFC 6902: its value stands where its path says. */
@@ -229,7 +296,7 @@ class Walk {
     const end = cursor.at;
     cursor.at = start;
     if (this.#what.kind === 'Secret') {
-      for (const at of values) this.#again(at, () => this.#maskAll('plain'));
+      for (const at of values) this.#again(at, () => this.#maskAll('plain', whys.secret));
     } else if (path === undefined) {
       this.#value(this.#what.surroundings.root);
     } else {
@@ -257,7 +324,8 @@ class Walk {
     const isEntryValue = last === 'value' && /^(\d+|-)$/.test(names.at(-2) ?? '');
     const isEntry = kind === 'ConfigMap' && names.length > 1 && isSecretName(last);
     this.#cursor.at = at;
-    if (isEntryValue || isEntry || place.isMasked) this.#maskAll('plain');
+    if (isEntryValue || isEntry || place.isMasked)
+      this.#maskAll('plain', place.isMasked ? whys.rule : isEntry ? named(last) : whys.entry);
     else if (last === lastApplied && this.#cursor.peek() === quote) this.#manifest(this.#cursor.string());
     else this.#value(place);
   }
@@ -297,25 +365,25 @@ class Walk {
   }
 
   /** Masks every scalar but `null`, which only says that a key goes away. */
-  #maskAll(encoding: Encoding): void {
+  #maskAll(encoding: Encoding, why: string): void {
     const cursor = this.#cursor;
     switch (cursor.peek()) {
       case openBrace:
-        return this.#nested(() => cursor.object(() => this.#maskAll(encoding)));
+        return this.#nested(() => cursor.object(() => this.#maskAll(encoding, why)));
       case openBracket:
-        return this.#nested(() => cursor.array(() => this.#maskAll(encoding)));
+        return this.#nested(() => cursor.array(() => this.#maskAll(encoding, why)));
       case quote:
-        return this.#maskString(cursor.string(), encoding);
+        return this.#maskString(cursor.string(), encoding, why);
       default: {
         const span = cursor.scalar();
         const text = cursor.bytes.toString('latin1', span.start, span.end);
         if (text === 'null') return;
-        this.#splices.push({ ...span, text: JSON.stringify(this.#what.newMask(Buffer.from(text))) });
+        this.#splices.push({ ...span, text: JSON.stringify(this.#what.newMask(Buffer.from(text))), why });
       }
     }
   }
 
-  #maskString(span: StringSpan, encoding: Encoding): void {
+  #maskString(span: StringSpan, encoding: Encoding, why: string): void {
     if (span.end === span.start) return;
     const text = this.#cursor.text(span);
     const secret = encoding === 'base64' ? Buffer.from(text, 'base64') : Buffer.from(text);
@@ -324,7 +392,7 @@ class Walk {
     this.#texts.add(text);
     const mask = this.#what.newMask(secret);
     const shown = encoding === 'base64' ? Buffer.from(mask).toString('base64') : mask;
-    this.#splices.push({ start: span.start, end: span.end, text: shown });
+    this.#splices.push({ start: span.start, end: span.end, text: shown, why });
   }
 
   /** Masks what detectors find in a string. */
@@ -334,10 +402,15 @@ class Walk {
     const { bytes } = this.#cursor;
     const { text, places } = span.escaped ? unescaped(bytes, span) : { text: bytes.subarray(span.start, span.end) };
     const place = (at: number): number => places?.[at] ?? span.start + at;
-    for (const { start, end } of findSecrets(text, also)) {
+    for (const { start, end, by } of findSecrets(text, also)) {
       const secret = text.subarray(start, end);
       this.#texts.add(secret.toString());
-      this.#splices.push({ start: place(start), end: place(end), text: this.#what.newMask(secret) });
+      this.#splices.push({
+        start: place(start),
+        end: place(end),
+        text: this.#what.newMask(secret),
+        why: `detector ${by}`,
+      });
     }
   }
 
@@ -360,13 +433,31 @@ class Walk {
     try {
       inner = new Walk(text, { ...this.#what, form: 'object' }).splices();
     } catch {
-      return this.#maskString(span, 'plain');
+      return this.#maskString(span, 'plain', whys.manifest);
     }
-    for (const { start, end, text: mask } of inner)
-      this.#splices.push({ start: places[start] as number, end: places[end] as number, text: escaped(mask) });
+    for (const { start, end, text: mask, why } of inner) {
+      const [from, to] = [places[start] as number, places[end] as number];
+      this.#splices.push({ start: from, end: to, text: escaped(mask), why: `${why}, in what was last applied` });
+    }
   }
+}
+
+/** Why a value is masked, for people. */
+const whys = {
+  secret: 'value of a Secret',
+  rule: 'rule of a policy',
+  binary: 'a detector, in what is base64 here',
+  cell: 'prints a masked value',
+  entry: 'value of a variable whose name is elsewhere',
+  manifest: 'a manifest that cannot be read',
+} as const;
+
+function named(name: string): string {
+  return `name ${name}`;
 }
 
 /** A whole mask, and nothing else. */
 const maskForm = /^sluice-mask:v1:[0-9a-f]{8}:[A-Za-z0-9_-]{16}$/;
 const maxMask = 64;
+/** The same, as it stands in a manifest. */
+const maskedValue = /^["']?(sluice-mask:v1:|c2x1aWNlLW1hc2s6djE6)[^\s"']*["']?$/;

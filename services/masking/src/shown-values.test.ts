@@ -79,10 +79,10 @@ test('what is known already is not written again', async () => {
 test('an entry is bounded, and the oldest values go first', async () => {
   const [one, whom] = [await worker(), { ...agent, name: 'reads-much' }];
   await one.learn(whom, [Buffer.from('the-very-first-value')]);
-  const many = Array.from({ length: 3_000 }, (_, index) => Buffer.from(`a-value-with-number-${index}`));
+  const many = Array.from({ length: 9_000 }, (_, index) => Buffer.from(`a-value-with-number-${index}`));
   await one.learn(whom, many);
   const fresh = await worker();
-  assert.ok(await finds(fresh, 'a-value-with-number-2999', whom));
+  assert.ok(await finds(fresh, 'a-value-with-number-8999', whom));
   assert.ok(!(await finds(fresh, 'the-very-first-value', whom)));
 });
 

@@ -6,6 +6,8 @@ export interface Splice {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** For people: what made it one. */
+  readonly why: string;
 }
 
 /** The bytes with replacements that do not overlap; themselves, where there are none. */

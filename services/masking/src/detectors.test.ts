@@ -1,0 +1,172 @@
+// One table for all rows: what each finds, and what it leaves alone. Values are put together here, so that nobody takes
+// them for real ones.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type DetectorName, detectors as names } from '@sluice/model';
+import { findSecrets } from './detect.ts';
+import { detectors } from './detectors.ts';
+
+const x = (length: number): string => 'aB3'.repeat(length).slice(0, length);
+const jwt = ['{"alg":"none","kid":"a"}', '{"iss":"nobody"}', 'unsigned']
+  .map((part) => Buffer.from(part).toString('base64url'))
+  .join('.');
+const label = 'PRIVATE KEY';
+const awsPrefix = 'AKIA';
+const pem = `-----BEGIN ${label}-----\nMIIB\n${x(64)}\n-----END ${label}-----`;
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/** A text, the part of it that is a secret, and the row that says so. */
+const finds: readonly (readonly [by: DetectorName, text: string, secret: string])[] = [
+  ['jwt', `a ${jwt} b`, jwt],
+  ['jwt', `token ${jwt}`, jwt],
+  ['private-key', `a\n${pem}\nb`, pem],
+  ['private-key', JSON.stringify(pem).slice(1, -1), JSON.stringify(pem).slice(1, -1)],
+  ['private-key', pem.replaceAll('PRIVATE', 'RSA PRIVATE'), pem.replaceAll('PRIVATE', 'RSA PRIVATE')],
+  ['aws-access-key', `id ${awsPrefix}${'Q7'.repeat(8)}.`, `${awsPrefix}${'Q7'.repeat(8)}`],
+  ...(
+    [
+      ['ghp_', 36],
+      ['github_pat_', 30],
+      ['glpat-', 20],
+      ['xoxb-', 30],
+      ['sk_live_', 24],
+      ['AIza', 35],
+      ['npm_', 36],
+      ['sk-ant-', 40],
+      ['hvs.', 30],
+    ] as const
+  ).map(([prefix, length]) => ['service-token', `a ${prefix}${x(length)} b`, `${prefix}${x(length)}`] as const),
+  ['url-password', 'postgres://user:hunter2@db:5432/shop', 'hunter2'],
+  ['url-password', 'https://u:p@ss@host/x?a=b@c', 'p@ss'],
+  ['authorization', `Authorization: Bearer ${x(20)}\r\n`, x(20)],
+  ['authorization', `"Authorization","value":"Basic ${x(20)}"`, x(20)],
+  ['authorization', `curl -H 'authorization: token ${x(20)}'`, x(20)],
+  ['authorization', `sent bearer ${x(20)} to`, x(20)],
+  ['docker-auth', `{"auths":{"r":{"auth":"${x(24)}"}}}`, x(24)],
+  ['assigned', 'DB_PASSWORD=hunter2', 'hunter2'],
+  ['assigned', 'password: hunter2', 'hunter2'],
+  ['assigned', '{"apiKey": "abcd1234"}', 'abcd1234'],
+  ['assigned', '{\\"clientSecret\\":\\"abcd\\"}', 'abcd'],
+  ['assigned', "passwd => 'it is long'", 'it is long'],
+  ['assigned', 'password="a \\"quoted\\" word"', 'a \\"quoted\\" word'],
+  ['assigned', 'login --password hunter2 --name a', 'hunter2'],
+  ['assigned', '--token=abcdef', 'abcdef'],
+  ['assigned', 'login\n--token\nabcdef\n', 'abcdef'],
+  ['assigned', 'name: DB_PASSWORD\n  value: hunter2', 'hunter2'],
+  ['assigned', '{"name":"DB_PASSWORD","value":"hunter2"}', 'hunter2'],
+  ['assigned', '/x?access_token=abcdef&a=b', 'abcdef'],
+  ['assigned', 'q=access_token%3Dabcdef&a=b', 'abcdef'],
+  ['assigned', 'client-key-data: abcdef==\n', 'abcdef=='],
+  ['assigned', 'password: |\n  hunter2\nuser: a', 'hunter2'],
+  ['encoded', base64(`x ${pem}`), base64(`x ${pem}`).slice(base64(`x ${pem}`).indexOf('BSSVZBVEUgS0VZ'))],
+];
+
+for (const [by, text, secret] of finds) {
+  test(`${by} finds what it should in ${JSON.stringify(text).slice(0, 50)}`, () => {
+    const found = findSecrets(Buffer.from(text), []);
+    assert.deepEqual(
+      found.map((one) => [one.by, text.slice(one.start, one.end)]),
+      [[by, secret]],
+    );
+  });
+}
+
+const passes: readonly string[] = [
+  '',
+  'a quite ordinary line of a log, with level=info and user=7',
+  'secret/web created',
+  'secret "web" deleted',
+  'authorization.k8s.io/v1',
+  'PASSWORD_FILE=/run/secrets/password',
+  'secretName: web-tls',
+  'tokenExpirationSeconds: 3607',
+  'password=$PASSWORD',
+  'password: ${DB_PASSWORD}',
+  'token=<none>',
+  'password: null',
+  'password: ""',
+  'password is required',
+  'invalid password: must be longer',
+  'tokens: 512',
+  'https://example.com/a:b@c',
+  'https://user@host/path',
+  'image: registry.example/web@sha256:0123',
+  'eyJ is how it begins',
+  '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----',
+  'task-sk-live and desk-top',
+  'PWD=/root',
+  'password=sluice-mask:v1:01234567:AAAAAAAAAAAAAAAA',
+];
+
+for (const text of passes) {
+  test(`nothing is found in ${JSON.stringify(text).slice(0, 60)}`, () => {
+    assert.deepEqual(findSecrets(Buffer.from(text), []), []);
+  });
+}
+
+test('words that look random are found where a rule says so, and only there', () => {
+  const text = Buffer.from('id q8Zr1LxVt0WmYb7KpS4n and aaaaaaaaaaaaaaaaaaaaaaaa');
+  assert.deepEqual(findSecrets(text, []), []);
+  assert.deepEqual(
+    findSecrets(text, ['high-entropy']).map(({ start, end }) => text.toString('latin1', start, end)),
+    ['q8Zr1LxVt0WmYb7KpS4n'],
+  );
+});
+
+test('every detector that has a name has a row, and every row a name', () => {
+  const rows = new Set<string>(detectors.map(({ name }) => name));
+  const always = Object.entries(names).filter(([, { looks }]) => looks === 'always');
+  assert.deepEqual([...rows].sort(), always.map(([name]) => name).sort());
+});
+
+/** Texts that make a matcher go back over what it has read, if it ever does. */
+const hostile = [
+  'password=',
+  'password=$',
+  'password: "',
+  '--password ',
+  '"auth"',
+  '"auth":"',
+  'authorization:',
+  'authorization: bearer ',
+  'eyJ',
+  'eyJ.',
+  'eyJhbGciOi.',
+  '://',
+  '://a:',
+  '://a@',
+  '-----BEGIN ',
+  `-----BEGIN ${label}-----`,
+  'sk-',
+  'ghp_',
+  'bearer ',
+  'token\\',
+  'secret,',
+  'secret\n',
+  'UFJJVkFURSBLRVk',
+];
+
+for (const text of hostile) {
+  test(`${JSON.stringify(text)} over and over reads no byte more often than a bound`, () => {
+    // Reads are counted, not time: a view that counts is what the search gets to see.
+    const reads = (size: number): number => {
+      const bytes = Buffer.from(text.repeat(Math.ceil(size / text.length)));
+      let count = 0;
+      const counted = new Proxy(bytes, {
+        get(target, key) {
+          if (typeof key === 'string' && key !== '' && key >= '0' && key <= '9~') count++;
+          const value: unknown = Reflect.get(target, key);
+          if (typeof value !== 'function') return value;
+          return (...args: unknown[]): unknown => {
+            if (key === 'toString' && args.length === 3) count += Number(args[2]) - Number(args[1]);
+            return Reflect.apply(value, target, args);
+          };
+        },
+      });
+      findSecrets(counted, []);
+      return count;
+    };
+    const [small, large] = [reads(2_000), reads(16_000)];
+    assert.ok(small > 0 && large < small * 16, `${small} reads of 2 kB, ${large} of 16 kB`);
+  });
+}
