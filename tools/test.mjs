@@ -4,6 +4,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { runChild } from './child.mjs';
 import { ensurePackages, main, node, root, withServers } from './setup.mjs';
 
@@ -48,7 +49,14 @@ async function run(files, options, env) {
     ];
     const code = await runChild(
       node(),
-      ['--test', '--test-force-exit', `--test-timeout=${timeoutMs}`, ...options, ...reporters, ...files],
+      [
+        '--test',
+        `--import=${pathToFileURL(join(root, 'tools', 'end-tests.mjs'))}`,
+        `--test-timeout=${timeoutMs}`,
+        ...options,
+        ...reporters,
+        ...files,
+      ],
       env,
     );
     const counts = readTotals(totals);
