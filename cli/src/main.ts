@@ -7,6 +7,7 @@ import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
 import { listKeys, printBrokerUsers, rotateKeys } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
+import { type MaskTestOptions, testMasks } from './mask.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { openRecords, type Records } from './records.ts';
 import { type ReplayOptions, replay } from './replay.ts';
@@ -145,6 +146,18 @@ policy
     '\nExample:\n  sluice policy explain --as demo --verb delete --resource pods -n default --name web',
   )
   .action((options: ExplainOptions) => explainPolicy(home, options, out));
+
+program
+  .command('mask')
+  .description('what agents are not shown')
+  .command('test')
+  .description('say what of a file would be masked, and why; no Sluice has to run')
+  .argument('<file>', 'objects as JSON or YAML, or a text (*.log, *.txt); - is stdin')
+  .option('--text', 'look at the file as a text, as logs are')
+  .option('--show', 'print what an agent would see, instead')
+  .option('--json', 'one JSON array')
+  .addHelpText('after', '\nExample:\n  sluice mask test deployment.yaml')
+  .action((file: string, options: MaskTestOptions) => testMasks(file, options, out));
 
 const keys = program.command('keys').description('the keys of this Sluice');
 keys

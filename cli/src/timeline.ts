@@ -101,6 +101,7 @@ function outcomeLines(frame: FrameRow, answered: readonly FrameRow[]): string[] 
 
 function bodyNote(body: BodyNote): string {
   const size = `${body.bytes} bytes of ${body.contentType || 'no type'}`;
+  if (body.delivered === 'raw') return `${size}, ${body.recorded}; the agent got the values, as a rule says mask: none`;
   return body.recorded === 'digest' ? `${size}, not recorded: it cannot be masked` : `${size}, ${body.recorded}`;
 }
 

@@ -93,3 +93,28 @@ export function decodeParts<Head extends MaskRequest | MaskReply>(message: Buffe
   if (at !== message.length) throw new RangeError('the lengths of the parts disagree with the message');
   return { head, parts };
 }
+
+/** What `sluice mask test` asks the masking service's core, offline. */
+export interface MaskQuestion {
+  /** `objects`: JSON, or YAML with as many documents as it likes. */
+  readonly form: 'objects' | 'text';
+  readonly text: string;
+}
+
+/** A mask that would be put: in which document, where, and why. */
+export interface MaskPlace {
+  /** From 1. Of a text always 1. */
+  readonly document: number;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** JSONPath of the value in the document; of a text `line:column`, from 1. */
+  readonly path: string;
+  readonly why: string;
+  /** Length of what is masked. */
+  readonly bytes: number;
+}
+
+export type MaskExplanation =
+  | { readonly kind: 'masked'; readonly masks: readonly MaskPlace[]; readonly shown: string }
+  | { readonly kind: 'fault'; readonly message: string };
