@@ -60,10 +60,26 @@ const guards = [
   {
     what: 'the masks',
     file: 'services/masking/src/mask.ts',
-    guard: 'return { bytes: splice(value, splices), masks: splices.length };',
-    without: 'return { bytes: value, masks: splices.length };',
+    guard: 'return { bytes: spliced(value, splices), masks: splices.length, secrets, splices };',
+    without: 'return { bytes: value, masks: splices.length, secrets, splices };',
     tests: 'e2e/canary.test.ts',
     pattern: 'verb|client output',
+  },
+  {
+    what: 'what a text carries on from one piece to the next',
+    file: 'services/masking/src/text.ts',
+    guard: 'const text = Buffer.concat([state.context, state.held, bytes]);',
+    without: 'const text = Buffer.concat([state.context, bytes]);',
+    tests: 'services/masking/src/text.property.test.ts',
+    pattern: 'byte by byte',
+  },
+  {
+    what: 'the look at what may be the beginning of a value shown before',
+    file: 'services/masking/src/fingerprint.ts',
+    guard: 'if (!isEnd) decided = Math.min(decided, start);',
+    without: '',
+    tests: 'services/masking/src/fingerprint.test.ts',
+    pattern: 'cut in two',
   },
   {
     what: 'the last look at what is in force',

@@ -3,13 +3,17 @@ import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { reasons } from '../libs/model/src/index.ts';
-import { reasonsPage, renderReasons } from './docs.ts';
+import { detectorsPage, reasonsPage, renderDetectors, renderReasons } from './docs.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
 test('the page of reason codes is what the registry says; `npm run docs` writes it anew', () => {
   assert.equal(read(reasonsPage), renderReasons());
+});
+
+test('so is the page of detectors', () => {
+  assert.equal(read(detectorsPage), renderDetectors());
 });
 
 test('every reason code is given somewhere, and drawn in the lifecycle', () => {

@@ -1,9 +1,10 @@
 // Writes the pages that are made from code: `npm run docs`. A test holds them against it.
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { outcomes, type ReasonCode, reasonOf, reasons } from '../libs/model/src/index.ts';
+import { detectors, outcomes, type ReasonCode, reasonOf, reasons } from '../libs/model/src/index.ts';
 
 export const reasonsPage = 'docs/reasons.md';
+export const detectorsPage = 'docs/detectors.md';
 
 /** `docs/reasons.md`, as the registry has it. */
 export function renderReasons(): string {
@@ -32,6 +33,25 @@ ${ends.join('\n')}
 `;
 }
 
+/** `docs/detectors.md`, as the registry has it. */
+export function renderDetectors(): string {
+  const rows = Object.entries(detectors).map(
+    ([name, { finds, looks }]) =>
+      `| \`${name}\` | ${finds} | ${looks === 'always' ? 'at every text' : 'where a rule names it'} |`,
+  );
+  return `# Detectors
+
+Made from \`libs/model/src/detectors.ts\` by \`npm run docs\`. The list is closed. How each finds what it finds, with what it
+finds and what it leaves alone, stands in \`services/masking/src/detectors.ts\` and its test.
+
+| detector | finds | looks |
+|---|---|---|
+${rows.join('\n')}
+`;
+}
+
 if (process.argv[1] === import.meta.filename) {
-  writeFileSync(join(resolve(import.meta.dirname, '..'), reasonsPage), renderReasons());
+  const root = resolve(import.meta.dirname, '..');
+  writeFileSync(join(root, reasonsPage), renderReasons());
+  writeFileSync(join(root, detectorsPage), renderDetectors());
 }

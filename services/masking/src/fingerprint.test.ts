@@ -77,6 +77,14 @@ test('what is not known passes, also where it begins alike', () => {
   );
 });
 
+test('of a value that is cut in two, no more than three leading bytes pass', () => {
+  const known = 'known-value-of-nobody';
+  for (let cut = 1; cut < known.length; cut++) {
+    const pieces = [`x ${known.slice(0, cut)}`, `${known.slice(cut)} y`].map((piece) => Buffer.from(piece));
+    assert.equal(masked(pieces, [Buffer.from(known)]), `x ${cut < 4 ? known.slice(0, cut) : ''}«mask» y`);
+  }
+});
+
 test('only what may be the beginning is held, from its fourth byte on', () => {
   const known = new KnownSet(prints.of(Buffer.from('known-value-of-nobody')));
   const decided = (text: string): number => prints.find(Buffer.from(text), known, false).decided;
