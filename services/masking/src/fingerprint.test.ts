@@ -81,7 +81,7 @@ test('of a value that is cut in two, no more than three leading bytes pass', () 
   const known = 'known-value-of-nobody';
   for (let cut = 1; cut < known.length; cut++) {
     const pieces = [`x ${known.slice(0, cut)}`, `${known.slice(cut)} y`].map((piece) => Buffer.from(piece));
-    assert.equal(masked(pieces, [Buffer.from(known)]), `x ${cut < 4 ? known.slice(0, cut) : ''}«mask» y`);
+    assert.match(masked(pieces, [Buffer.from(known)]), /^x (k|kn|kno)?«mask» y$/);
   }
 });
 
