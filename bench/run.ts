@@ -2,6 +2,7 @@
 // The machine's moods hit every row alike, so the ratios are what to read. Prints tables; writes
 // bench/results/<part>.json. `npm run bench -- recorder` measures that part alone.
 import { measureGate } from './gate.ts';
+import { measureMasking } from './masking.ts';
 import { measureRecorder } from './recorder.ts';
 import { measureRules } from './rules.ts';
 
@@ -9,6 +10,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   gate: measureGate,
   rules: measureRules,
   recorder: measureRecorder,
+  masking: measureMasking,
 };
 
 const asked = process.argv.slice(2);

@@ -182,6 +182,11 @@ onBoth('case 7: a named get with watch=true is one masked object', async (protoc
   const { body } = await passes(protocol, { agent: 'lists', path: `${ns}/secrets/s?watch=true` });
   assertMasked(body);
   assert.equal((JSON.parse(body) as { kind: string }).kind, 'Secret');
+  // A cluster that takes it for a watch all the same is not believed: what is judged is a get.
+  const event = `${JSON.stringify({ type: 'ADDED', object: secretObject })}\n`;
+  cluster.answer = () => ({ body: event + event });
+  const answered = await ask(protocol, { agent: 'lists', path: `${ns}/secrets/s?watch=true` });
+  assert.deepEqual([answered.status, reasonCode(answered)], [502, 'ResponseWithheld']);
 });
 
 onBoth(
@@ -297,9 +302,11 @@ onBoth('case 32: an answer in another encoding than was asked for is withheld', 
     '',
   ]) {
     cluster.answer = () => ({ headers: { 'content-type': type }, body: `k8s\0${secret}` });
-    const answered = await passes(protocol, { agent: 'all', path: `${ns}/secrets/s` });
-    assert.deepEqual([answered.status, reasonCode(answered)], [502, 'ResponseWithheld'], type);
-    assert.ok(!answered.body.includes(secret));
+    for (const path of [`${ns}/secrets/s`, `${ns}/secrets`, `${ns}/secrets?watch=true`]) {
+      const answered = await passes(protocol, { agent: 'all', path });
+      assert.deepEqual([answered.status, reasonCode(answered)], [502, 'ResponseWithheld'], `${path} as ${type}`);
+      assert.ok(!answered.body.includes(secret));
+    }
   }
   cluster.answer = () => ({ body: `k8s\0${secret}` });
   const answered = await ask(protocol, { agent: 'all', path: `${ns}/secrets/s` });

@@ -8,6 +8,7 @@ import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
 import type { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, isGone, type Response } from './request.ts';
+import { type Treatment, treatmentOf } from './treatment.ts';
 
 /** What delivering an answer needs to know of its call. */
 export interface Delivery {
@@ -44,7 +45,7 @@ const passedHeaders = [
 export async function deliver(answer: IncomingMessage, response: Response, delivery: Delivery): Promise<void> {
   const status = answer.statusCode ?? 502;
   const { canonical, record } = delivery;
-  const treatment = treatmentOf(canonical, answer);
+  const treatment = treatmentOf(canonical.attributes, answer);
   const contentType = treatment === 'substitute' ? 'application/json' : (answer.headers['content-type'] ?? '');
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
   const isStream = isWatch(delivery, answer);
@@ -52,7 +53,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const recorded = recordedAs[treatment];
   const showsRaw = delivery.shows === 'raw' && recorded === 'masked';
   const body = record.response({ status, contentType }, { recorded, ...(showsRaw && { delivered: 'raw' }) }, isWhole);
-  const live = treatment === 'text' || treatment === 'opaque' || isStream;
+  const live = isStream || isFollowed(canonical);
   const headers = await deliveredHeaders(answer, contentType, delivery);
   const out = new Outgoing(response, { status, headers });
 
@@ -99,49 +100,12 @@ function goneSignal(response: Response): AbortSignal {
   return gone.signal;
 }
 
-/**
- * `mask`: JSON of a resource. `plain`: carries no values. `text`: words, logs above all. `opaque`: bytes of no resource that
- * are no words, so nobody can mask them; they are not recorded beyond size and hash. `substitute`: an error in words; a
- * `Status` takes its place.
- */
-type Treatment = 'mask' | 'plain' | 'text' | 'opaque' | 'substitute';
-
 const recordedAs = {
   mask: 'masked',
   plain: 'plain',
   text: 'masked',
-  opaque: 'digest',
   substitute: 'plain',
 } as const satisfies Record<Treatment, BodyNote['recorded']>;
-
-/** Answers of these paths carry no values of objects. */
-const valueFree = /^\/(api|apis|version|openapi|healthz|livez|readyz|\.well-known\/openid-configuration)(\/|$)/;
-
-/** Media types of words. */
-const wordTypes = /^(text\/.+|application\/(.+\+)?(json|yaml|xml)|application\/openmetrics-text)$/;
-
-function treatmentOf(canonical: CanonicalRequest, answer: IncomingMessage): Treatment {
-  const { attributes } = canonical;
-  const status = answer.statusCode ?? 502;
-  if (status >= 300 && status < 400) {
-    throw new Refusal(
-      'ResponseWithheld',
-      'the cluster answered with a redirect, which Sluice does not follow or pass on',
-    );
-  }
-  if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity') {
-    throw new Refusal('ResponseWithheld', 'the cluster compressed its answer although it was asked not to');
-  }
-  const type = (answer.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
-  if (attributes.kind === 'nonResource') {
-    if (valueFree.test(attributes.path)) return 'plain';
-    return type === undefined || type === '' || wordTypes.test(type) ? 'text' : 'opaque';
-  }
-  if (type === 'application/json' || answer.headers['content-length'] === '0' || status === 204) return 'mask';
-  if (status >= 400) return 'substitute';
-  if (attributes.resource === 'pods' && attributes.subresource === 'log' && type === 'text/plain') return 'text';
-  throw new Refusal('ResponseWithheld', 'the cluster answered in a media type that Sluice cannot mask');
-}
 
 async function* treated(answer: IncomingMessage, treatment: Treatment, delivery: Delivery): AsyncGenerator<Passing> {
   const { maskClient, subject } = delivery;
@@ -157,7 +121,6 @@ async function* treated(answer: IncomingMessage, treatment: Treatment, delivery:
     case 'text':
       return yield* maskedTextOf(arriving(answer), maskClient, subject);
     case 'plain':
-    case 'opaque':
       for await (const chunk of arriving(answer)) yield { masked: chunk, raw: raw(chunk) };
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Decision } from '@sluice/model';
+import type { Decision, Obligations } from '@sluice/model';
 import { createLogger } from '@sluice/runtime';
 import { until } from '@sluice/testing';
 import { LiveCalls } from './live.ts';
@@ -8,11 +8,11 @@ import { Refusal } from './refusal.ts';
 
 const log = createLogger('test', '/dev/null');
 const base = { policy: 'p', rule: 'r', policyVersion: 'v', authority: 1, digest: 'd', notAfter: 0 };
-const allow = (user: string): Decision => ({
+const allow = (user: string, more: Omit<Obligations, 'impersonate'> = {}): Decision => ({
   ...base,
   effect: 'allow',
   reasonCode: 'AllowedByRule',
-  obligations: { impersonate: { user, groups: [] } },
+  obligations: { impersonate: { user, groups: [] }, ...more },
 });
 const deny: Decision = { ...base, effect: 'deny', reasonCode: 'DeniedByRule', reason: 'no more', hint: '' };
 
@@ -50,6 +50,15 @@ test('a call that would now be somebody else in the cluster is cut', async () =>
   calls.authorityChanged();
   await until('the cut', () => cuts.length === 1);
   assert.equal(cuts[0]?.reasonCode, 'AuthorityChanged');
+});
+
+test('a call whose answer would now be masked in another way is cut', async () => {
+  for (const mask of ['none', []] as const) {
+    const { calls, cuts } = liveCall(() => allow('u', { mask }));
+    calls.authorityChanged();
+    await until('the cut', () => cuts.length === 1);
+    assert.equal(cuts[0]?.reasonCode, 'AuthorityChanged');
+  }
 });
 
 test('where no decision comes it is asked for again, and in the end the call is cut', async () => {

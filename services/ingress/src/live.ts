@@ -57,7 +57,7 @@ export class LiveCalls {
         );
         call.cut(
           decision.effect === 'allow'
-            ? new Refusal('AuthorityChanged', 'the policies now give this call another identity')
+            ? new Refusal('AuthorityChanged', 'the policies now give this call another identity, or other masks')
             : new Refusal(decision.reasonCode, decision.reason, decision.hint),
         );
         return;
@@ -69,12 +69,13 @@ export class LiveCalls {
   }
 }
 
-/** Whether the call may go on as it is: allowed, and with the identity it has in the cluster. */
+/** Whether the call may go on as it is: allowed, with the identity it has in the cluster and the masks of its answer. */
 function isSame(now: Decision, then: Decision): boolean {
   return (
     now.effect === 'allow' &&
     then.effect === 'allow' &&
-    JSON.stringify(now.obligations.impersonate) === JSON.stringify(then.obligations.impersonate)
+    JSON.stringify(now.obligations.impersonate) === JSON.stringify(then.obligations.impersonate) &&
+    JSON.stringify(now.obligations.mask) === JSON.stringify(then.obligations.mask)
   );
 }
 
