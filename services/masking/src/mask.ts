@@ -149,34 +149,36 @@ class Walk {
   #object(place: Place): void {
     const cursor = this.#cursor;
     const before = this.#splices.length;
-    const kinds = new Set<string>([this.#what.kind]);
-    const held: Held[] = [];
+    let isSecret = this.#what.kind === 'Secret';
+    let isConfigMap = this.#what.kind === 'ConfigMap';
+    let held: Held[] | undefined;
     let entryName = '';
     let entryValue: StringSpan | undefined;
     let cells: number | undefined;
     cursor.object((key, span) => {
       const isString = cursor.peek() === quote;
       const { at } = cursor;
-      if (/^[vk]:/.test(key)) this.#detect(span);
+      if (key[1] === ':' && (key[0] === 'v' || key[0] === 'k')) this.#detect(span);
       if (key === 'kind' && isString) {
         // With two kinds in one object, any reader may believe either.
-        kinds.add(cursor.text(cursor.string()));
+        const kind = cursor.text(cursor.string());
+        isSecret ||= kind === 'Secret';
+        isConfigMap ||= kind === 'ConfigMap';
       } else if (key === lastApplied && isString) {
         this.#manifest(cursor.string());
       } else {
-        if (key === 'data' || key === 'stringData' || key === 'binaryData') held.push({ at, field: key });
+        if (key === 'data' || key === 'stringData' || key === 'binaryData') (held ??= []).push({ at, field: key });
         if (key === 'cells') cells = at;
-        const text = isString ? this.#peekString() : undefined;
-        if (key === 'name' && text !== undefined) entryName = cursor.text(text);
-        if (key === 'value' && text !== undefined) entryValue = text;
+        if (isString && key === 'name') entryName = cursor.text(this.#peekString());
+        else if (isString && key === 'value') entryValue = this.#peekString();
         this.#value(this.#what.surroundings.field(place, key));
       }
     });
     const end = cursor.at;
     if (entryValue !== undefined && isSecretEntry(entryName))
       this.#again(entryValue.start - 1, () => this.#maskAll('plain', named(entryName)));
-    if (kinds.has('Secret')) this.#secret(held);
-    else if (kinds.has('ConfigMap')) this.#configMap(held);
+    if (held !== undefined && isSecret) this.#secret(held);
+    else if (held !== undefined && isConfigMap) this.#configMap(held);
     if (cells !== undefined && this.#splices.length > before) this.#again(cells, () => this.#cells());
     cursor.at = end;
   }

@@ -23,12 +23,16 @@ export interface Place {
   readonly open: readonly Progress[];
 }
 
+const nothing: readonly Progress[] = [];
+
 /** The rules of policies for the objects of one call. */
 export class Surroundings {
   readonly root: Place;
   /** Detectors that the rules name. */
   readonly also: MaskRule['detectors'];
   readonly #isKeyMasked: (name: string) => boolean;
+  /** No rule says anything: most calls. */
+  readonly #isEmpty: boolean;
 
   constructor({ rules, apiGroup, resource }: Pick<MaskRequest, 'rules' | 'apiGroup' | 'resource'>) {
     const mine = rules.filter(({ resources }) => resources.some((one) => isOf(one, apiGroup, resource)));
@@ -36,11 +40,13 @@ export class Surroundings {
     this.root = { name: '', isMasked: false, open };
     this.also = mine.flatMap(({ detectors }) => detectors);
     const keys = mine.flatMap((rule) => rule.keys);
+    this.#isEmpty = keys.length === 0 && open.length === 0;
     this.#isKeyMasked = keys.length === 0 ? () => false : globMatcher(keys, { ignoreCase: true });
   }
 
   /** The field of an object. */
   field(place: Place, name: string): Place {
+    if (this.#isEmpty) return { name, isMasked: false, open: nothing };
     if (place.isMasked) return { ...place, name };
     const open: Progress[] = [];
     let isMasked = this.#isKeyMasked(name);
@@ -96,8 +102,10 @@ const secretFields: ReadonlySet<string> = new Set([
   'privatekey',
 ]);
 
+const longestField = 16;
+
 export function isSecretField(name: string): boolean {
-  return secretFields.has(name.toLowerCase());
+  return name.length <= longestField && secretFields.has(name.toLowerCase());
 }
 
 /** Headers that carry credentials; others are told by their names. */
