@@ -5,6 +5,7 @@ import type { Raw } from '@sluice/runtime/raw';
 import { Refusal } from './refusal.ts';
 
 const prefix = 'sluice-mask:v1:';
+/** Of all that a body holds packed. */
 const maxInflatedBytes = 32 * 1024 * 1024;
 /** More are looked at by nobody: a release is one. */
 const maxArchives = 16;
@@ -53,12 +54,15 @@ function inflated(bytes: Buffer): Buffer[] {
   if (!bytes.includes('H4sI') && !bytes.includes('SDRzS')) return [];
   const found = bytes.toString('latin1').matchAll(/(H4sI|SDRzS)[A-Za-z0-9+/=]{16,}/g);
   const unpacked: Buffer[] = [];
+  let budgetBytes = maxInflatedBytes;
   for (const [text, begin] of found) {
-    if (unpacked.length >= maxArchives) break;
+    if (unpacked.length >= maxArchives || budgetBytes <= 0) break;
     const once = Buffer.from(text, 'base64');
     const archive = begin === 'H4sI' ? once : Buffer.from(once.toString('latin1'), 'base64');
     try {
-      unpacked.push(gunzipSync(archive, { maxOutputLength: maxInflatedBytes }));
+      const one = gunzipSync(archive, { maxOutputLength: budgetBytes });
+      budgetBytes -= one.length;
+      unpacked.push(one);
     } catch {
       // What cannot be unpacked here can be unpacked by nobody.
     }

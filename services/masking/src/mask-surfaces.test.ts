@@ -132,6 +132,24 @@ test('a number in a masked place becomes a mask, null stays', () => {
   assert.match(result, /^\{"spec":\{"pin":"sluice-mask:v1:[^"]+","a":null\}\}$/);
 });
 
+test('many values in one object cost no more than their number', () => {
+  const entries = Array.from({ length: 60_000 }, (_, index) => `"token-${index}":"v-${index}"`).join(',');
+  const variables = Array.from({ length: 30_000 }, (_, index) => `{"name":"TOKEN_${index}","value":"v-${index}"}`).join(
+    ',',
+  );
+  for (const text of [configMap(`{${entries}}`), `{"env":[${variables}]}`]) {
+    const { masks } = masker.mask(request, Buffer.from(text));
+    assert.equal(masks, text.includes('"env"') ? 30_000 : 60_000);
+  }
+});
+
+test('Secrets within Secrets, their kinds behind their data, are refused where nobody could tell how deep', () => {
+  const nested = (depth: number): string =>
+    depth === 0 ? `"${'x'.repeat(1000)}"` : `{"data":{"a":${nested(depth - 1)}},"kind":"Secret"}`;
+  assert.ok(!masked(nested(5)).includes('xxx'));
+  assert.throws(() => masked(nested(60)), { code: 'BadJson' });
+});
+
 const leaf = fc.oneof(
   fc.string(),
   fc.double({ noNaN: true, noDefaultInfinity: true }),

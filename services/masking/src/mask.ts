@@ -68,6 +68,15 @@ interface Held {
   readonly field: 'data' | 'stringData' | 'binaryData' | 'value';
 }
 
+/** A value to go back to. */
+interface Spot {
+  readonly at: number;
+  readonly mask: () => void;
+}
+
+/** An object is walked so often, at most; those of Kubernetes are walked twice. */
+const maxAgain = 16;
+
 class Walk {
   readonly #cursor: JsonCursor;
   readonly #what: What;
@@ -77,6 +86,8 @@ class Walk {
   /** Texts that were masked: cells of a Table may print them. */
   readonly #texts = new Set<string>();
   #depth = 0;
+  /** Bytes that were walked more than once. */
+  #walkedAgain = 0;
 
   constructor(value: Buffer, what: What) {
     this.#cursor = new JsonCursor(value);
@@ -176,18 +187,21 @@ class Walk {
     });
     const end = cursor.at;
     if (entryValue !== undefined && isSecretEntry(entryName))
-      this.#again(entryValue.start - 1, () => this.#maskAll('plain', named(entryName)));
-    if (held !== undefined && isSecret) this.#secret(held);
-    else if (held !== undefined && isConfigMap) this.#configMap(held);
-    if (cells !== undefined && this.#splices.length > before) this.#again(cells, () => this.#cells());
+      this.#again(before, [{ at: entryValue.start - 1, mask: () => this.#maskAll('plain', named(entryName)) }]);
+    if (held !== undefined && isSecret) this.#secret(before, held);
+    else if (held !== undefined && isConfigMap) this.#configMap(before, held);
+    if (cells !== undefined && this.#splices.length > before) this.#cells(before, cells);
     cursor.at = end;
   }
 
-  #secret(held: readonly Held[]): void {
-    for (const { at, field } of held) {
-      if (field === 'data') this.#again(at, () => this.#secretData());
-      else if (field !== 'binaryData') this.#again(at, () => this.#maskAll('plain', whys.secret));
-    }
+  #secret(before: number, held: readonly Held[]): void {
+    const spots = held
+      .filter(({ field }) => field !== 'binaryData')
+      .map(({ at, field }): Spot => {
+        const mask = (): void => (field === 'data' ? this.#secretData() : this.#maskAll('plain', whys.secret));
+        return { at, mask };
+      });
+    this.#again(before, spots);
   }
 
   #secretData(): void {
@@ -247,13 +261,13 @@ class Walk {
   }
 
   /** Entries with a secret's name, and binary ones in which a detector finds something. */
-  #configMap(held: readonly Held[]): void {
+  #configMap(before: number, held: readonly Held[]): void {
     const cursor = this.#cursor;
+    const spots: Spot[] = [];
     for (const { at, field } of held) {
       cursor.at = at;
       if (cursor.peek() !== openBrace || field === 'stringData') continue;
       const encoding: Encoding = field === 'binaryData' ? 'base64' : 'plain';
-      const masked: (readonly [at: number, why: string])[] = [];
       cursor.object((key) => {
         const isString = cursor.peek() === quote;
         const { at: start } = cursor;
@@ -261,23 +275,26 @@ class Walk {
         if (span === undefined) return this.#skip();
         const isBinarySecret = (): boolean =>
           findSecrets(Buffer.from(cursor.text(span), 'base64'), this.#what.surroundings.also).length > 0;
-        if (isSecretName(key)) masked.push([start, named(key)]);
-        else if (encoding === 'base64' && isBinarySecret()) masked.push([start, whys.binary]);
+        if (isSecretName(key)) spots.push({ at: start, mask: () => this.#maskAll(encoding, named(key)) });
+        else if (encoding === 'base64' && isBinarySecret())
+          spots.push({ at: start, mask: () => this.#maskAll(encoding, whys.binary) });
       });
-      for (const [start, why] of masked) this.#again(start, () => this.#maskAll(encoding, why));
     }
+    this.#again(before, spots);
   }
 
-  #cells(): void {
+  #cells(before: number, cells: number): void {
     const cursor = this.#cursor;
+    cursor.at = cells;
     if (cursor.peek() !== openBracket) return;
-    const masked: number[] = [];
+    const spots: Spot[] = [];
     cursor.array(() => {
       if (cursor.peek() !== quote) return this.#skip();
       const { at } = cursor;
-      if (this.#texts.has(cursor.text(cursor.string()))) masked.push(at);
+      if (this.#texts.has(cursor.text(cursor.string())))
+        spots.push({ at, mask: () => this.#maskAll('plain', whys.cell) });
     });
-    for (const at of masked) this.#again(at, () => this.#maskAll('plain', whys.cell));
+    this.#again(before, spots);
   }
 
   /** An operation of RFC 6902: its value stands where its path says. */
@@ -298,7 +315,11 @@ class Walk {
     const end = cursor.at;
     cursor.at = start;
     if (this.#what.kind === 'Secret') {
-      for (const at of values) this.#again(at, () => this.#maskAll('plain', whys.secret));
+      const mask = (): void => this.#maskAll('plain', whys.secret);
+      this.#again(
+        this.#splices.length,
+        values.map((at) => ({ at, mask })),
+      );
     } else if (path === undefined) {
       this.#value(this.#what.surroundings.root);
     } else {
@@ -332,16 +353,30 @@ class Walk {
     else this.#value(place);
   }
 
-  /** Goes back to a value that has been walked, and masks all of it: what was found inside gives way. */
-  #again(at: number, mask: () => void): void {
+  /**
+   * Goes back to values that have been walked, in their order, and masks them: what was found inside gives way. `before`:
+   * how many replacements there were when their object began.
+   */
+  #again(before: number, spots: readonly Spot[]): void {
+    if (spots.length === 0) return;
     const cursor = this.#cursor;
-    cursor.at = at;
-    this.#skip();
-    const end = cursor.at;
-    this.#splices = this.#splices.filter((one) => one.end <= at || one.start >= end);
-    cursor.at = at;
-    cursor.peek();
-    mask();
+    const inner = this.#splices.splice(before).sort((a, b) => a.start - b.start);
+    let next = 0;
+    for (const { at, mask } of spots.toSorted((a, b) => a.at - b.at)) {
+      cursor.at = at;
+      this.#skip();
+      const end = cursor.at;
+      this.#walkedAgain += end - at;
+      // Objects within objects could make this go on and on.
+      if (this.#walkedAgain > maxAgain * cursor.bytes.length) throw cursor.error();
+      for (; next < inner.length && (inner[next] as Splice).end <= at; next++)
+        this.#splices.push(inner[next] as Splice);
+      while (next < inner.length && (inner[next] as Splice).start < end) next++;
+      cursor.at = at;
+      cursor.peek();
+      mask();
+    }
+    for (; next < inner.length; next++) this.#splices.push(inner[next] as Splice);
   }
 
   #skip(): void {
