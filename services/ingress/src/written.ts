@@ -7,12 +7,14 @@ const harmless: ReadonlySet<string> = new Set([
   'container',
   'dryRun',
   'fieldManager',
+  'fieldSelector',
   'fieldValidation',
   'follow',
   'force',
   'gracePeriodSeconds',
   'includeObject',
   'insecureSkipTLSVerifyBackend',
+  'labelSelector',
   'limit',
   'limitBytes',
   'ports',
@@ -34,8 +36,10 @@ const harmless: ReadonlySet<string> = new Set([
   'tty',
   'watch',
 ]);
-/** A value of a harmless parameter that could be anything is looked at all the same. */
-const harmlessValue = /^[A-Za-z0-9_.:/=-]{0,63}$/;
+/** A value of such a parameter that could be anything is looked at all the same, */
+const harmlessValue = /^[A-Za-z0-9_.:/=,!() -]{0,200}$/;
+/** and so is a word as long as no name of Kubernetes and as most tokens are. */
+const longWord = /[A-Za-z0-9_]{20}/;
 /** The user agents of Kubernetes' own clients, and of most others: words, versions and platforms. */
 const harmlessAgent = /^[\w.-]{1,63}\/[\w.+-]{1,63}( \([\w.;,/+ -]{0,80}\))?( [\w.-]{1,63}\/[\w.+-]{0,63})*$/;
 const secretWord = /pass|token|secret|key|auth|eyJ/i;
@@ -49,7 +53,8 @@ export interface Written {
 /** `null` when nothing in them can be a secret: most calls. */
 export function writtenTexts(target: Target, userAgent: string): Written | null {
   const suspects = target.query.filter(
-    ([name, value]) => !(harmless.has(name) && harmlessValue.test(value) && !secretWord.test(value)),
+    ([name, value]) =>
+      !harmless.has(name) || !harmlessValue.test(value) || longWord.test(value) || secretWord.test(value),
   );
   const isAgentPlain = userAgent === '' || (harmlessAgent.test(userAgent) && !secretWord.test(userAgent));
   if (suspects.length === 0 && isAgentPlain) return null;
