@@ -4,6 +4,7 @@ import {
   type Decision,
   type DecisionRequest,
   encodeDecisionRequest,
+  type MaskRule,
   type RequestAttributes,
 } from '@sluice/model';
 import { localIssuer } from '@sluice/runtime/identity';
@@ -73,8 +74,22 @@ export async function explainPolicy(
     ['identity', identity === undefined ? '' : `${identity.user} (${identity.groups.join(', ')})`],
     ['record', obligations?.record ?? ''],
     ['deadline', obligations?.deadline === undefined ? '' : new Date(obligations.deadline).toISOString()],
+    ['mask', obligations?.mask === undefined ? '' : maskText(obligations.mask)],
   ] as const;
   for (const [what, value] of lines) if (value !== '') out.write(`${what.padEnd(13)}${printable(value)}\n`);
+}
+
+/** `none`, or `configmaps: .data.a, keys *-dsn, detectors jwt; pods: …`. */
+function maskText(mask: 'none' | readonly MaskRule[]): string {
+  if (mask === 'none') return mask;
+  const named = (what: string, names: readonly string[]): string[] =>
+    names.length === 0 ? [] : [`${what}${names.join(', ')}`];
+  return mask
+    .map(({ resources, paths, keys, detectors }) => {
+      const masked = [...named('', paths), ...named('keys ', keys), ...named('detectors ', detectors)];
+      return `${resources.join(', ')}: ${masked.join(', ')}`;
+    })
+    .join('; ');
 }
 
 async function decide(home: HomePaths, options: ExplainOptions): Promise<Decision> {

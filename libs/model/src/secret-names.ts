@@ -79,3 +79,27 @@ function wordsOf(name: string): string[] {
     .split(/[^a-z]+/)
     .filter((word) => word !== '');
 }
+
+/** Fields of any kind that hold a secret, if they hold a text. */
+const secretFields: ReadonlySet<string> = new Set([
+  'password',
+  'passwd',
+  'passphrase',
+  'token',
+  'accesstoken',
+  'authtoken',
+  'bearertoken',
+  'refreshtoken',
+  'idtoken',
+  'apikey',
+  'clientsecret',
+  'secretaccesskey',
+  'privatekey',
+]);
+
+const longestField = 16;
+
+/** Whether a field of such a name holds a secret in any object, if it holds a text. */
+export function isSecretField(name: string): boolean {
+  return name.length <= longestField && secretFields.has(name.toLowerCase());
+}

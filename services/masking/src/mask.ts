@@ -1,12 +1,12 @@
 // Masks secrets inside JSON, in place: every byte outside a mask stays as it was. Pure.
 import type { KeyObject } from 'node:crypto';
 import { JsonCursor, maxDepth, openBrace, openBracket, quote, type StringSpan } from '@sluice/kube';
-import { isSecretName, type MaskRequest } from '@sluice/model';
+import { isSecretField, isSecretName, type MaskRequest } from '@sluice/model';
 import { findSecrets, suspects } from './detect.ts';
 import { createMaskValues, type NewMask } from './mask-values.ts';
 import { manifestValues, packRelease, unpackRelease } from './release.ts';
 import { escaped, type Splice, spliced, unescaped } from './splice.ts';
-import { isSecretEntry, isSecretField, isSecretFlag, type Place, Surroundings } from './surroundings.ts';
+import { isSecretEntry, isSecretFlag, type Place, Surroundings } from './surroundings.ts';
 
 /** Puts masks in place of values. */
 export interface Masker {

@@ -85,29 +85,6 @@ function isOf(pattern: string, apiGroup: string, resource: string): boolean {
   return (name === '*' || name === resource) && group === apiGroup;
 }
 
-/** Fields of any kind that hold a secret, if they hold a text. */
-const secretFields: ReadonlySet<string> = new Set([
-  'password',
-  'passwd',
-  'passphrase',
-  'token',
-  'accesstoken',
-  'authtoken',
-  'bearertoken',
-  'refreshtoken',
-  'idtoken',
-  'apikey',
-  'clientsecret',
-  'secretaccesskey',
-  'privatekey',
-]);
-
-const longestField = 16;
-
-export function isSecretField(name: string): boolean {
-  return name.length <= longestField && secretFields.has(name.toLowerCase());
-}
-
 /** Headers that carry credentials; others are told by their names. */
 const secretHeaders: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization', 'cookie']);
 

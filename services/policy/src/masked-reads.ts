@@ -3,6 +3,8 @@ import {
   type DecisionRequest,
   type Deny,
   globMatcher,
+  isSecretField,
+  isSecretName,
   type MaskRule,
   type MaskStep,
   parseMaskPath,
@@ -19,6 +21,9 @@ const always = [
   "..['kubectl.kubernetes.io/last-applied-configuration']",
   '..managedFields[*].fieldsV1',
   '..env[*].value',
+  '..httpHeaders[*].value',
+  '..args[*]',
+  '..command[*]',
 ].map(parseMaskPath);
 const ofSecrets = ['.data', '.stringData'].map(parseMaskPath);
 
@@ -37,7 +42,9 @@ export function readsMasked(
   const { attributes, fieldSelector = '', labelSelector = '', body } = request;
   if (mask === 'none' || attributes.kind === 'nonResource') return null;
   const isSecret = attributes.resource === 'secrets' && attributes.apiGroup === '';
-  const places = new MaskedPlaces([...always, ...(isSecret ? ofSecrets : [])], mask);
+  const isConfigMap = attributes.resource === 'configmaps' && attributes.apiGroup === '';
+  const builtIn = [...always, ...(isSecret ? ofSecrets : [])];
+  const places = new MaskedPlaces(builtIn, mask, isConfigMap ? 'ConfigMap' : 'other');
   // Where nothing is masked that a selector could name, the cluster may say what it thinks of one.
   const hasRules = mask.length > 0;
   const field = fieldsOf(fieldSelector).find((name) =>
@@ -71,12 +78,17 @@ export function readsMasked(
   };
 }
 
+const entriesOf: ReadonlySet<string> = new Set(['data', 'binaryData']);
+
 /** Where values are masked. */
 class MaskedPlaces {
   readonly #paths: readonly (readonly MaskStep[])[];
   readonly #isMaskedKey: (key: string) => boolean;
 
-  constructor(builtIn: readonly (readonly MaskStep[])[], rules: readonly MaskRule[]) {
+  readonly #kind: 'ConfigMap' | 'other';
+
+  constructor(builtIn: readonly (readonly MaskStep[])[], rules: readonly MaskRule[], kind: 'ConfigMap' | 'other') {
+    this.#kind = kind;
     this.#paths = [...builtIn, ...rules.flatMap(({ paths }) => paths.map(parseMaskPath))];
     this.#isMaskedKey = globMatcher(
       rules.flatMap(({ keys }) => keys),
@@ -86,7 +98,9 @@ class MaskedPlaces {
 
   /** Whether the value there is masked: the place is one of them, or under one. */
   covers(place: Place): boolean {
-    if (place.some(this.#isMaskedKey)) return true;
+    if (place.some(this.#isMaskedKey) || place.some(isSecretField)) return true;
+    const [field = '', entry = ''] = place;
+    if (this.#kind === 'ConfigMap' && entriesOf.has(field) && isSecretName(entry)) return true;
     return this.#paths.some((steps) => statesAfter(steps, place).includes(steps.length));
   }
 
@@ -96,6 +110,9 @@ class MaskedPlaces {
    */
   leaks(place: Place): boolean {
     if (this.covers(place)) return true;
+    // The entries of a ConfigMap are masked by their names, and only where they are entries.
+    const [field = ''] = place;
+    if (this.#kind === 'ConfigMap' && place.length < 2 && (field === '' || entriesOf.has(field))) return true;
     return this.#paths.some((steps) => {
       const states = statesAfter(steps, place);
       return steps[0]?.kind === 'deep' ? states.some((state) => state > 1) : states.length > 0;
