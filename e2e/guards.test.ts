@@ -133,7 +133,7 @@ const guards = [
 ] as const;
 
 /** What waits for ever without its guard is cancelled. */
-const testMs = 30_000;
+const testMs = 60_000;
 
 for (const [index, { what, file, guard, without, tests, pattern }] of guards.entries()) {
   test(`without ${what} a test fails`, async () => {
