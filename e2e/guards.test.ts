@@ -51,8 +51,8 @@ const guards = [
   },
   {
     what: 'the signature on decisions',
-    file: 'libs/runtime/src/decisions.ts',
-    guard: 'if (!timingSafeEqual(reply.subarray(0, macBytes), mac(key, json))) return null;',
+    file: 'libs/runtime/src/signed.ts',
+    guard: 'if (!timingSafeEqual(message.subarray(0, macBytes), mac(key, json))) return null;',
     without: '',
     tests: 'libs/runtime/src/decisions.test.ts',
     pattern: 'any other byte',

@@ -31,6 +31,7 @@ interface Key {
 const hmac = 'HMAC-SHA256';
 const secrets: Readonly<Record<KeyName, Omit<Key, 'name' | 'files'>>> = {
   decisions: { kind: hmac, usedBy: ['policy', 'ingress'], consequence: '' },
+  grants: { kind: hmac, usedBy: ['approval', 'policy'], consequence: '' },
   raw: { kind: 'AES-256-GCM', usedBy: ['ingress', 'masking'], consequence: '' },
   masks: {
     kind: hmac,

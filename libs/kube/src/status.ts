@@ -8,13 +8,15 @@ export interface Refused {
   readonly policy?: string;
   readonly rule?: string;
   readonly call?: string;
+  /** The approval that is open for the call, or was. */
+  readonly approval?: string;
   /** What the agent may do instead. */
   readonly hint?: string;
 }
 
 /** A refusal as `metav1.Status`: HTTP status, headers and body. */
 export function refusalStatus(refused: Refused): { code: number; headers: Record<string, string>; body: string } {
-  const { http, status, retryAfterSeconds } = reasonOf(refused.reasonCode);
+  const { http, status, retryAfterSeconds, askable } = reasonOf(refused.reasonCode);
   const cause = (reason: string, message: string | undefined): { reason: string; message: string }[] =>
     message === undefined || message === '' ? [] : [{ reason, message }];
   const body = {
@@ -30,7 +32,8 @@ export function refusalStatus(refused: Refused): { code: number; headers: Record
         ...cause('SluicePolicy', refused.policy),
         ...cause('SluiceRule', refused.rule),
         ...cause('SluiceCall', refused.call),
-        ...cause('SluiceAskable', refused.reasonCode === 'ApprovalRequired' ? 'yes' : 'no'),
+        ...cause('SluiceApproval', refused.approval),
+        ...cause('SluiceAskable', askable === true ? 'yes' : 'no'),
         ...cause('SluiceHint', refused.hint),
       ],
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),

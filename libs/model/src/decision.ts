@@ -1,7 +1,9 @@
 import type { Agent } from './agent.ts';
+import type { ApprovalTerms } from './approval.ts';
 import type { RequestAttributes } from './attributes.ts';
 import type { MaskRule } from './masking.ts';
 import type { ReasonCode } from './reasons.ts';
+import { decodeWithBody, encodeWithBody } from './with-body.ts';
 
 /**
  * What ingress asks on `sluice.decide`. Evaluation is pure, so asking twice is harmless. `encodeDecisionRequest`
@@ -29,6 +31,8 @@ export interface DecisionRequest {
   readonly fieldSelector?: string;
   /** Likewise. */
   readonly labelSelector?: string;
+  /** After an approval: the call's shape, and the `Grant` for it, signed, base64. */
+  readonly granted?: { readonly shape: string; readonly grant: string };
 }
 
 /** The identity a call has towards the cluster: a fixed user per tier, never `system:*`. */
@@ -64,7 +68,7 @@ interface DecisionBase {
 
 export interface Allow extends DecisionBase {
   readonly effect: 'allow';
-  readonly reasonCode: 'AllowedByRule';
+  readonly reasonCode: 'AllowedByRule' | 'AllowedByApproval';
   readonly obligations: Obligations;
 }
 
@@ -77,6 +81,7 @@ export interface AskReviewer extends DecisionBase {
   /** What the agent may do instead; empty when there is nothing to say. */
   readonly hint: string;
   readonly obligations: Obligations;
+  readonly terms: ApprovalTerms;
 }
 
 export interface Deny extends DecisionBase {
@@ -91,16 +96,15 @@ export interface Deny extends DecisionBase {
 export type Decision = Allow | AskReviewer | Deny;
 export type Effect = Decision['effect'];
 
-/** Length of the JSON (4 bytes, big-endian) ‖ request as JSON ‖ masked body. */
-export function encodeDecisionRequest(request: DecisionRequest, body: Uint8Array): Buffer {
-  const json = Buffer.from(JSON.stringify(request));
-  const length = Buffer.allocUnsafe(4);
-  length.writeUInt32BE(json.length);
-  return Buffer.concat([length, json, body]);
+export function encodeDecisionRequest(request: DecisionRequest, maskedBody: Uint8Array): Buffer {
+  return encodeWithBody(request, maskedBody);
 }
 
 /** The body is a view. Throws when the message is not one. */
-export function decodeDecisionRequest(message: Buffer): { readonly request: DecisionRequest; readonly body: Buffer } {
-  const start = 4 + message.readUInt32BE(0);
-  return { request: JSON.parse(message.toString('utf8', 4, start)) as DecisionRequest, body: message.subarray(start) };
+export function decodeDecisionRequest(message: Uint8Array): {
+  readonly request: DecisionRequest;
+  readonly body: Buffer;
+} {
+  const { head, body } = decodeWithBody<DecisionRequest>(message);
+  return { request: head, body };
 }

@@ -1,5 +1,6 @@
 // The words every part of Sluice shares: types, closed sets and the frame codec. No I/O, no vendor library.
 export * from './agent.ts';
+export * from './approval.ts';
 export * from './attributes.ts';
 export * from './authority.ts';
 export * from './decision.ts';
@@ -15,3 +16,4 @@ export * from './records.ts';
 export * from './seal.ts';
 export * from './secret-names.ts';
 export * from './subjects.ts';
+export * from './with-body.ts';

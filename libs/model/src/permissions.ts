@@ -1,3 +1,4 @@
+import { approvals } from './approval.ts';
 import { authority } from './authority.ts';
 import { consumerOf, leases, partitions, queueGroups, shown, streams, subjects } from './subjects.ts';
 
@@ -42,6 +43,12 @@ const takeFrames = streamsOfFrames.flatMap((stream) =>
 );
 /** To write a ledger: see that its streams are there, and hold a lease on it. */
 const writeLedger = [callFrames, ...[...streamsOfFrames, leases.stream].map(infoOf), valuesOf(leases.stream)];
+/** To take what became of approvals: from durable consumers, each of which has its own place in the stream. */
+const readOutboxes = [
+  `$JS.API.CONSUMER.INFO.${approvals.stream}.*`,
+  `$JS.API.CONSUMER.MSG.NEXT.${approvals.stream}.*`,
+  `$JS.ACK.${approvals.stream}.>`,
+];
 const readAuthority = [infoOf(authority.stream), valuesOf(authority.stream)];
 
 export const permissions: Readonly<Record<Role, Permissions>> = {
@@ -50,11 +57,12 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
       subjects.decide,
       subjects.mask,
       subjects.lease,
+      subjects.approvalAsk,
       ...writeLedger,
       byteFrames,
       leases.ledger('ingress', '*'),
     ],
-    subscribe: [subjects.renew],
+    subscribe: [subjects.renew, subjects.approvalChanged],
     answers: 'never',
   },
   policy: {
@@ -72,8 +80,23 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
     answers: 'once',
   },
   approval: {
-    publish: [subjects.compile, subjects.renew, authority.policies, authority.writer, ...readAuthority],
-    subscribe: [`${subjects.lease} ${queueGroups.approval}`, `${subjects.apply} ${queueGroups.approval}`],
+    publish: [
+      subjects.compile,
+      subjects.renew,
+      subjects.approvalChanged,
+      authority.policies,
+      authority.writer,
+      ...readAuthority,
+      approvals.subject,
+      infoOf(approvals.stream),
+      valuesOf(approvals.stream),
+      ...readOutboxes,
+      ...writeLedger,
+      leases.ledger('approval', '*'),
+    ],
+    subscribe: [subjects.lease, subjects.apply, subjects.approvalAsk, subjects.approvalReview].map(
+      (subject) => `${subject} ${queueGroups.approval}`,
+    ),
     answers: 'once',
   },
   recorder: {
@@ -83,8 +106,8 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
     answers: 'once',
   },
   control: {
-    publish: [subjects.decide, subjects.apply, subjects.records],
-    subscribe: [callFrames, byteFrames],
+    publish: [subjects.decide, subjects.apply, subjects.records, subjects.approvalReview],
+    subscribe: [callFrames, byteFrames, subjects.approvalChanged],
     answers: 'never',
   },
   operator: { publish: ['$JS.API.>'], subscribe: [], answers: 'never' },

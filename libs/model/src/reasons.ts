@@ -5,6 +5,8 @@ interface Reason {
   readonly status: string;
   /** Seconds for `Retry-After`: only where the call has not gone upstream and waiting helps. */
   readonly retryAfterSeconds?: number;
+  /** A reviewer may let the same call through: it is worth asking again. */
+  readonly askable?: true;
   /** What it means, for the docs. */
   readonly summary: string;
 }
@@ -15,6 +17,11 @@ interface Reason {
  */
 export const reasons = {
   AllowedByRule: { http: 200, status: 'Success', summary: 'A rule allows the call.' },
+  AllowedByApproval: {
+    http: 200,
+    status: 'Success',
+    summary: 'A rule asks for an approval, and a reviewer has approved the call.',
+  },
   TargetNotCanonical: {
     http: 400,
     status: 'BadRequest',
@@ -46,7 +53,22 @@ export const reasons = {
   ApprovalRequired: {
     http: 403,
     status: 'Forbidden',
-    summary: 'The policy wants a person to approve the call first, and calls cannot be held for that yet.',
+    askable: true,
+    summary:
+      'The policy wants a reviewer to approve the call first, and none has decided while it was held. The same call, made again, goes through once one approves.',
+  },
+  ApprovalDenied: { http: 403, status: 'Forbidden', summary: 'A reviewer has denied the call.' },
+  ApprovalExpired: {
+    http: 403,
+    status: 'Forbidden',
+    askable: true,
+    summary: 'No reviewer decided, or nobody used the approval, before it expired.',
+  },
+  ApprovalUsed: {
+    http: 403,
+    status: 'Forbidden',
+    askable: true,
+    summary: 'The approval was for one call, and another one like it has used it.',
   },
   BodyOpaque: {
     http: 403,
@@ -85,6 +107,11 @@ export const reasons = {
     status: 'Forbidden',
     summary: 'The body holds a mask that Sluice put in place of a secret; writing it back would destroy the secret.',
   },
+  TooManyAsks: {
+    http: 429,
+    status: 'TooManyRequests',
+    summary: 'The agent has asked for more approvals than reviewers can be expected to look at.',
+  },
   EffectUnknown: {
     http: 502,
     status: 'EffectUnknown',
@@ -100,6 +127,12 @@ export const reasons = {
     status: 'ServiceUnavailable',
     retryAfterSeconds: 1,
     summary: 'No policy worker answered in time with a decision that can be trusted.',
+  },
+  ApprovalUnavailable: {
+    http: 503,
+    status: 'ServiceUnavailable',
+    retryAfterSeconds: 1,
+    summary: 'The call needs an approval, and nobody answers who could open or use one.',
   },
   MaskingUnavailable: {
     http: 503,

@@ -1,4 +1,5 @@
 import type { Agent } from './agent.ts';
+import type { ApprovalEvent, ApprovalState, ReviewedObject } from './approval.ts';
 import type { RequestAttributes } from './attributes.ts';
 import type { Effect, Impersonation } from './decision.ts';
 import type { FrameKind } from './frame.ts';
@@ -49,6 +50,36 @@ export interface FrameMeta {
       readonly authority: number;
       readonly impersonate: Impersonation | null;
     };
+    /** Of a call that is held until a reviewer decides. */
+    readonly held?: {
+      /** Keyed digest of the raw request without what may differ between two tries, hex. */
+      readonly shape: string;
+      /**
+       * Sluice's own look at the object before it asks, a GET of this target with the identity of the obligations;
+       * `null` where there is nothing to look at.
+       */
+      readonly look: string | null;
+    };
+  };
+  /** Before the first byte upstream of a call that was held. */
+  readonly decision: {
+    readonly decision: FrameMeta['call']['decision'];
+    readonly approval: string;
+    /** Those who approved. */
+    readonly reviewers: readonly string[];
+    /** What the request to the cluster is bound to, beyond what the agent sent. */
+    readonly precondition: ReviewedObject;
+  };
+  /** An event of an approval, in the order of `seq`. */
+  readonly approval: {
+    readonly approval: string;
+    /** Its place in the stream of approvals. */
+    readonly seq: number;
+    /** By the broker's clock: milliseconds since the epoch. */
+    readonly atMs: number;
+    readonly event: ApprovalEvent;
+    /** After the event. */
+    readonly state: ApprovalState;
   };
   readonly response: {
     readonly status: number;

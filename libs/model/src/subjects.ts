@@ -10,6 +10,12 @@ export const subjects = {
   lease: 'sluice.lease',
   /** Told to all members, without payload: the authority has changed, renew your lease now. */
   renew: 'sluice.lease.renew',
+  /** Request/reply: an `ApprovalQuestion` with its body → `ApprovalAnswer` as JSON. */
+  approvalAsk: 'sluice.approval.ask',
+  /** Request/reply: `ReviewQuestion` as JSON → `ReviewAnswer` as JSON. */
+  approvalReview: 'sluice.approval.review',
+  /** Told to whoever listens: `ApprovalChange` as JSON. */
+  approvalChanged: 'sluice.approval.changed',
   /** Request/reply: a sealed `MaskRequest` → a sealed `MaskReply`. No stream may capture it. */
   mask: 'sluice.mask',
   /** Request/reply: `RecordsQuestion` as JSON → `RecordsAnswer` as JSON. */

@@ -54,7 +54,7 @@ export interface Broker {
     handler: (payload: Uint8Array) => Uint8Array | null | Promise<Uint8Array | null>,
   ): Membership;
   /** Tells whoever listens, if anybody does. */
-  tell(subject: string): void;
+  tell(subject: string, payload?: Uint8Array): void;
   /** Hears what is told on a subject, and what is published there; what it is too slow for, it misses. */
   listen(subject: string, onTold: (payload: Uint8Array, subject: string) => void): void;
   /** Takes nothing new, waits for handlers in hand, closes. */
@@ -151,8 +151,8 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
         },
       };
     },
-    tell(subject) {
-      if (up) nats.publish(subject);
+    tell(subject, payload) {
+      if (up) nats.publish(subject, payload);
     },
     listen(subject, onTold) {
       const callback = (error: Error | null, message: Msg): void => {

@@ -1,12 +1,10 @@
-import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { Decision } from '@sluice/model';
+import { openSigned, signJson } from './signed.ts';
 
-const macBytes = 32;
-
-/** 32-byte HMAC-SHA256 ‖ decision as JSON. The HMAC is over the JSON's bytes, which name the request's digest. */
+/** A decision as it travels, signed. Its JSON names the request's digest. */
 export function signDecision(key: KeyObject, decision: Decision): Uint8Array {
-  const json = Buffer.from(JSON.stringify(decision));
-  return Buffer.concat([mac(key, json), json]);
+  return signJson(key, decision);
 }
 
 /**
@@ -14,13 +12,6 @@ export function signDecision(key: KeyObject, decision: Decision): Uint8Array {
  * its `notAfter`.
  */
 export function openDecision(key: KeyObject, reply: Uint8Array, digest: string, nowMs: number): Decision | null {
-  if (reply.byteLength <= macBytes) return null;
-  const json = reply.subarray(macBytes);
-  if (!timingSafeEqual(reply.subarray(0, macBytes), mac(key, json))) return null;
-  const decision = JSON.parse(Buffer.from(json.buffer, json.byteOffset, json.byteLength).toString()) as Decision;
-  return decision.digest === digest && nowMs < decision.notAfter ? decision : null;
-}
-
-function mac(key: KeyObject, json: Uint8Array): Buffer {
-  return createHmac('sha256', key).update(json).digest();
+  const decision = openSigned(key, reply) as Decision | null;
+  return decision !== null && decision.digest === digest && nowMs < decision.notAfter ? decision : null;
 }

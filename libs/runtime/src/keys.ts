@@ -9,11 +9,12 @@ import { readSecret } from './secret-file.ts';
  * The symmetric keys of a deployment, 32 random bytes each, in `SLUICE_KEYS_DIR/<name>.key` (0600).
  *
  * - `decisions`: HMAC on decisions; policy signs, ingress checks.
+ * - `grants`: HMAC on grants; approval signs, policy checks.
  * - `raw`: seals raw bytes between ingress and masking.
  * - `masks`: tags of masks; only masking reads it.
  * - `digests`: digests of raw requests and ids of sessions; only ingress reads it.
  */
-export const keyNames = ['decisions', 'raw', 'masks', 'digests'] as const;
+export const keyNames = ['decisions', 'grants', 'raw', 'masks', 'digests'] as const;
 export type KeyName = (typeof keyNames)[number];
 
 const keyBytes = 32;
@@ -30,7 +31,7 @@ export function loadKey(env: Env, name: KeyName): KeyObject {
 }
 
 /** Services that write ledgers, and sign them. */
-export const sealingWriters = ['ingress', 'recorder'] as const;
+export const sealingWriters = ['ingress', 'approval', 'recorder'] as const;
 export type SealingWriter = (typeof sealingWriters)[number];
 
 /** Signs the heads of a writer's ledgers. */

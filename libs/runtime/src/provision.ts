@@ -10,6 +10,7 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream';
 import {
+  approvals,
   authority,
   consumerOf,
   leases,
@@ -24,17 +25,23 @@ import { ConfigError } from './env.ts';
 import { type StoreSizes, storeSizes } from './store.ts';
 
 /**
- * Makes the streams and the recorder's consumers where they are missing; those of an older Sluice, or of another size,
+ * Makes the streams and their consumers where they are missing, an outbox of approvals for each of `outboxes` among them; those of an older Sluice, or of another size,
  * are brought up to date. A stream that holds more than its new size keeps it, and refuses until it holds less. Only
  * the operator may do this.
  */
-export async function provision(broker: Broker, sizes: StoreSizes = storeSizes({})): Promise<void> {
+export async function provision(
+  broker: Broker,
+  sizes: StoreSizes = storeSizes({}),
+  outboxes: readonly string[] = [],
+): Promise<void> {
   const manager = await jetstreamManager(broker.nats);
   for (const key of Object.keys(streams) as StreamKey[]) {
     await ensureStream(manager, streamOfFrames(key, sizes[key]));
     await ensureConsumers(manager, key);
   }
-  for (const stream of [leasesStream, authorityStream, shownStream]) await ensureStream(manager, stream);
+  for (const stream of [leasesStream, authorityStream, shownStream, approvalsStream])
+    await ensureStream(manager, stream);
+  for (const outbox of outboxes) await ensureOutbox(manager, outbox);
 }
 
 /** Throws `ConfigError` when the broker has no such stream: no service makes one. */
@@ -104,6 +111,21 @@ const shownStream: StreamPlan = {
   max_age: shown.maxAgeMs * 1_000_000,
 };
 
+/** Append-only: full, it refuses, and then nothing can be asked or granted. */
+const approvalsStream: StreamPlan = {
+  name: approvals.stream,
+  subjects: [approvals.subject],
+  storage: StorageType.File,
+  retention: RetentionPolicy.Limits,
+  discard: DiscardPolicy.New,
+  max_bytes: approvals.maxBytes,
+  max_age: approvals.maxAgeMs * 1_000_000,
+  max_msg_size: maxPayloadBytes,
+  allow_direct: false,
+  deny_delete: true,
+  deny_purge: true,
+};
+
 async function ensureStream(manager: JetStreamManager, plan: StreamPlan): Promise<void> {
   // Adding one that is there would count its reserved space twice.
   if (!(await exists(() => manager.streams.info(plan.name)))) await manager.streams.add(plan);
@@ -132,6 +154,19 @@ async function ensureConsumers(manager: JetStreamManager, key: StreamKey): Promi
         ...settings,
       });
   }
+}
+
+/** What became of approvals, for one who takes it at its own pace, each event until it is acknowledged. */
+async function ensureOutbox(manager: JetStreamManager, name: string): Promise<void> {
+  const consumer = approvals.outbox(name);
+  if (await exists(() => manager.consumers.info(approvals.stream, consumer))) return;
+  await manager.consumers.add(approvals.stream, {
+    durable_name: consumer,
+    ack_policy: AckPolicy.Explicit,
+    filter_subject: approvals.subject,
+    ack_wait: 10_000_000_000,
+    max_ack_pending: 1_000,
+  });
 }
 
 const notFound: ReadonlySet<number> = new Set([JetStreamApiCodes.StreamNotFound, JetStreamApiCodes.ConsumerNotFound]);

@@ -2,6 +2,7 @@
 import { derivedAttributes } from '@sluice/kube';
 import {
   type Agent,
+  type ApprovalTerms,
   type Decision,
   type DecisionRequest,
   type Obligations,
@@ -24,6 +25,8 @@ export interface Grounds {
   readonly conditions: Evaluate;
 }
 
+/** What a rule that asks and says no more means. */
+export const defaultTerms: ApprovalTerms = { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 30 * 60_000 };
 /** A decision may be used for this long. */
 const validMs = 10_000;
 /** At most so many rules are named in a hint: it is one sentence. */
@@ -90,6 +93,7 @@ export async function evaluate(grounds: Grounds, request: DecisionRequest, body:
     reason,
     hint,
     obligations: merged.obligations,
+    terms: defaultTerms,
   };
 }
 
