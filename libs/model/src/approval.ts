@@ -74,6 +74,9 @@ export interface ApprovalRequest {
   readonly terms: ApprovalTerms;
 }
 
+/** What a reviewer says with a vote has at most so many characters. */
+export const commentLength = 500;
+
 /** Of a masked body, so much goes with an ask; the record has all of it. Bytes. */
 export const reviewedBodyBytes = 32 * 1024;
 
@@ -107,7 +110,13 @@ export type ApprovalEvent = { readonly id: string } & (
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'expired' }
   /** A use of the grant begins. `instance`: the ingress that has the call. */
-  | { readonly kind: 'taken'; readonly call: string; readonly exact: string; readonly instance: string }
+  | {
+      readonly kind: 'taken';
+      readonly call: string;
+      readonly exact: string;
+      readonly shape: string;
+      readonly instance: string;
+    }
   /** What came of a use. `unknown`: the call may have taken effect, or not. */
   | { readonly kind: 'concluded'; readonly call: string; readonly end: 'known' | 'unknown' }
 );
@@ -117,7 +126,10 @@ export const approvals = {
   stream: 'APPROVALS',
   subject: 'sluice.approvals.*',
   of: (approval: string): string => `sluice.approvals.${approval}`,
-  /** Durable consumers: the outboxes. */
+  /** Durable consumers: the outboxes. Every deployment has these two, */
+  outboxes: ['record', 'expire'],
+  /** and one for each outside consumer of the queues. */
+  queueOutbox: (consumer: string): string => `queue-${consumer}`,
   outbox: (name: string): string => `outbox-${name}`,
   maxBytes: 256 * 1024 * 1024,
   /** Twice as long as an approval may be open. */
@@ -143,7 +155,13 @@ export type ApprovalQuestion =
   /** Opens an approval, or attaches to one that fits. */
   | { readonly kind: 'open'; readonly request: ApprovalRequest }
   /** Where it stands. A call that waits asks again and again, and is thereby known to wait. */
-  | { readonly kind: 'look'; readonly approval: string; readonly call: string; readonly shape: string }
+  | {
+      readonly kind: 'look';
+      readonly approval: string;
+      readonly call: string;
+      readonly exact: string;
+      readonly shape: string;
+    }
   /** The call waits no more. `told`: its agent has an answer, and may come again. `gone`: the agent is. */
   | { readonly kind: 'leave'; readonly approval: string; readonly call: string; readonly why: 'told' | 'gone' }
   /** Spends the grant on a call, which goes upstream only after a `taken`. Asking twice is harmless. */
@@ -166,11 +184,14 @@ export type ApprovalAnswer =
       readonly expiresAtMs: number;
       /** The call waits, or shares the card of another call of its command and is answered at once. */
       readonly card: 'own' | 'shared';
-      /** Who decided, and what they said; empty before that. */
-      readonly by: string;
+      /** Those who approved, or who denied; none before that. */
+      readonly reviewers: readonly string[];
+      /** What the last of them said; empty where nothing. */
       readonly comment: string;
       /** With `approved`: `Grant`, signed, base64. */
       readonly grant?: string;
+      /** With `approved`, where this very call was reviewed: the object as it was then. */
+      readonly object?: ReviewedObject;
     }
   | { readonly kind: 'taken' }
   | { readonly kind: 'concluded' }

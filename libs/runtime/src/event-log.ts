@@ -28,9 +28,15 @@ export interface EventLog {
    * it is not. A payload must be unlike any other: after an answer that was lost the last message is compared with it.
    */
   append(subject: string, payload: Uint8Array, lastSeq: number): Promise<StoredMessage | null>;
+  /** The broker's clock, milliseconds since the epoch. It is asked for now and then, and counted on by this process's own. */
+  now(): number;
+  /** Asks for it no more. */
+  close(): void;
 }
 
 const answerMs = 2_000;
+/** How often the broker is asked what time it is. */
+const clockMs = 10_000;
 
 /** Throws `ConfigError` when the stream is not there. */
 export async function openEventLog(broker: Broker, stream: string): Promise<EventLog> {
@@ -44,6 +50,17 @@ export async function openEventLog(broker: Broker, stream: string): Promise<Even
     if (message === null) return null;
     return { subject: message.subject, seq: message.seq, atMs: message.time.getTime(), payload: message.data };
   };
+
+  /** What the broker's clock is ahead of this process's monotonic one. */
+  let aheadMs = Date.now() - performance.now();
+  const learn = async (): Promise<void> => {
+    const { ts } = await manager.streams.info(stream);
+    if (ts !== undefined) aheadMs = Date.parse(ts) - performance.now();
+  };
+  await learn();
+  // While the broker is away its clock goes on.
+  const learning = setInterval(() => void learn().catch(() => undefined), clockMs);
+  learning.unref();
 
   async function* read(subject: string, afterSeq: number): AsyncGenerator<StoredMessage> {
     for (let seq = afterSeq + 1; ; ) {
@@ -73,5 +90,7 @@ export async function openEventLog(broker: Broker, stream: string): Promise<Even
       }
       throw new Error('a message that was stored is not there');
     },
+    now: () => performance.now() + aheadMs,
+    close: () => clearInterval(learning),
   };
 }

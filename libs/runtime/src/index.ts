@@ -16,6 +16,7 @@ export * from './last-values.ts';
 export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
+export * from './outbox.ts';
 export * from './provision.ts';
 export * from './secret-file.ts';
 export * from './service.ts';

@@ -25,14 +25,14 @@ import { ConfigError } from './env.ts';
 import { type StoreSizes, storeSizes } from './store.ts';
 
 /**
- * Makes the streams and their consumers where they are missing, an outbox of approvals for each of `outboxes` among them; those of an older Sluice, or of another size,
+ * Makes the streams and their consumers where they are missing, an outbox of approvals for each of the consumers `queues` among them; those of an older Sluice, or of another size,
  * are brought up to date. A stream that holds more than its new size keeps it, and refuses until it holds less. Only
  * the operator may do this.
  */
 export async function provision(
   broker: Broker,
   sizes: StoreSizes = storeSizes({}),
-  outboxes: readonly string[] = [],
+  queues: readonly string[] = [],
 ): Promise<void> {
   const manager = await jetstreamManager(broker.nats);
   for (const key of Object.keys(streams) as StreamKey[]) {
@@ -41,6 +41,7 @@ export async function provision(
   }
   for (const stream of [leasesStream, authorityStream, shownStream, approvalsStream])
     await ensureStream(manager, stream);
+  const outboxes = [...approvals.outboxes, ...queues.map(approvals.queueOutbox)];
   for (const outbox of outboxes) await ensureOutbox(manager, outbox);
 }
 
