@@ -28,6 +28,7 @@ import { askCompiler, faultLines, readPolicyFiles } from '../policy-files.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
+import { localReviewer } from './reviewer.ts';
 import { Tail } from './tail.ts';
 import { takeOver } from './take-over.ts';
 import { createCertificate, ensureAuthority, ensureDemoCertificates } from './tls.ts';
@@ -252,7 +253,8 @@ class Local {
   }
 
   async #openControl(broker: Broker, tail: Tail): Promise<void> {
-    const control = await listenControl(this.#options.home.controlSocket, broker, tail);
+    const { home } = this.#options;
+    const control = await listenControl(home.controlSocket, broker, tail, await localReviewer());
     this.#closers.push(() => control.close());
   }
 
