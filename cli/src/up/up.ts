@@ -25,6 +25,7 @@ import { ensureLocalIssuer, localIssuer } from '@sluice/runtime/identity';
 import { type HomePaths, makeHome, writeState } from '../home.ts';
 import { createKubeconfig } from '../kubeconfig.ts';
 import { askCompiler, faultLines, readPolicyFiles } from '../policy-files.ts';
+import { tellApprovals } from './approval-news.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
@@ -253,9 +254,11 @@ class Local {
   }
 
   async #openControl(broker: Broker, tail: Tail): Promise<void> {
-    const { home } = this.#options;
+    const { home, out } = this.#options;
     const control = await listenControl(home.controlSocket, broker, tail, await localReviewer());
     this.#closers.push(() => control.close());
+    const news = tellApprovals(broker, out);
+    this.#closers.push(async () => news.close());
   }
 
   /** The demo agent's kubeconfig, with a token that never gets old while Sluice runs. */
