@@ -1,7 +1,19 @@
 // The command line of Sluice: what people type. One line per error on stderr, with a way out.
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
+import { approvalStates } from '@sluice/model';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import {
+  exitCodeOf,
+  type ListOptions,
+  listApprovals,
+  otherAccount,
+  showApproval,
+  type VoteOptions,
+  voteOnApproval,
+  type WaitOptions,
+  waitForApproval,
+} from './approvals.ts';
 import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
@@ -93,6 +105,58 @@ sessions
   .option('--json', 'one JSON array')
   .addHelpText('after', '\nExample:\n  sluice sessions list --agent demo --since 7d')
   .action((options: SessionsOptions) => reading((records) => listSessions(records, options, out)));
+
+const approvals = program
+  .command('approvals')
+  .description('calls that a person has to approve first')
+  .addHelpText('before', `${otherAccount}\n`);
+approvals
+  .command('list')
+  .description('list approvals, newest first')
+  .addOption(new Option('--state <state>', 'only approvals in this state').choices(Object.keys(approvalStates)))
+  .option('--limit <n>', 'at most so many', whole, 50)
+  .option('--json', 'one JSON array')
+  .addHelpText('after', '\nExample:\n  sluice approvals list --state pending')
+  .action((options: ListOptions) => listApprovals(home, options, out));
+approvals
+  .command('show')
+  .description('show all that a reviewer has to know')
+  .argument('<id>', 'as `sluice approvals list` shows it')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', '\nExample:\n  sluice approvals show 7k2m9xqd4t')
+  .action((id: string, options: { json?: true }) => showApproval(home, id, options, out));
+approvals
+  .command('approve')
+  .description('let the call go to the cluster, once')
+  .argument('<id>', 'as `sluice approvals list` shows it')
+  .option('--reason <text>', 'why; the agent and the record get it')
+  .option(
+    '--more <n>',
+    'the rest of this command: up to n further calls of the same verb and resource, each within 10 s of the one before',
+    furtherCalls,
+    0,
+  )
+  .option('--json', 'one JSON object')
+  .addHelpText('after', `\n${otherAccount}\n\nExample:\n  sluice approvals approve 7k2m9xqd4t --more 5`)
+  .action((id: string, options: VoteOptions) => voteOnApproval(home, 'approve', id, options, out));
+approvals
+  .command('deny')
+  .description('refuse the call')
+  .argument('<id>', 'as `sluice approvals list` shows it')
+  .option('--reason <text>', 'why, or what to do instead; the agent and the record get it')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', '\nExample:\n  sluice approvals deny 7k2m9xqd4t --reason "scale it down first"')
+  .action((id: string, options: VoteOptions) => voteOnApproval(home, 'deny', id, options, out));
+approvals
+  .command('wait')
+  .description('wait until an approval is no longer pending; exit 0 when it is approved or used')
+  .argument('<id>', 'as `sluice approvals list` shows it')
+  .option('--timeout <duration>', 'for so long: 90s, 30m, 1h', duration, duration('10m'))
+  .option('--json', 'one JSON object')
+  .addHelpText('after', '\nExample:\n  sluice approvals wait 7k2m9xqd4t --timeout 30m')
+  .action(async (id: string, options: WaitOptions) => {
+    process.exitCode = exitCodeOf(await waitForApproval(home, id, options, out));
+  });
 
 program
   .command('sql')
@@ -250,6 +314,11 @@ function oneLine(text: string): string {
 
 function whole(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('a whole number is wanted');
+  return Number(text);
+}
+
+function furtherCalls(text: string): number {
+  if (!/^\d{1,3}$/.test(text) || Number(text) > 100) throw new InvalidArgumentError('0 to 100 is wanted');
   return Number(text);
 }
 

@@ -3,15 +3,24 @@ import { buffer, text } from 'node:stream/consumers';
 import type { HomePaths } from './home.ts';
 
 /** What a running Sluice can be asked, by the path on its control socket. */
-export type ControlPath = '/v1/records' | '/v1/policies' | '/v1/decide';
+export type ControlPath = '/v1/records' | '/v1/policies' | '/v1/decide' | '/v1/approvals';
 
 /** Where `sluice tail` listens: `GET`, with `?agent=NAME` for one agent's calls; a `TailEvent` as JSON per line. */
 export const tailPath = '/v1/tail';
 
-/** Asks the Sluice that runs here. `null` when none does. Throws an `Error` whose message is one sentence. */
-export function askRunning(home: HomePaths, path: ControlPath, question: string | Buffer): Promise<Buffer | null> {
+/**
+ * Asks the Sluice that runs here. `null` when none does. Throws an `Error` whose message is one sentence, and one of any
+ * kind once `signal` has ended the wait for the answer.
+ */
+export function askRunning(
+  home: HomePaths,
+  path: ControlPath,
+  question: string | Buffer,
+  signal?: AbortSignal,
+): Promise<Buffer | null> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath: home.controlSocket, path, method: 'POST' });
+    const ends = signal === undefined ? {} : { signal };
+    const outgoing = request({ socketPath: home.controlSocket, path, method: 'POST', ...ends });
     outgoing.on('error', (error: NodeJS.ErrnoException) => (isNobody(error) ? resolve(null) : reject(unasked(error))));
     outgoing.on('response', (response) => {
       buffer(response).then((answer) => {

@@ -1,6 +1,6 @@
 import { type NamedQuery, namedQueries } from './named-queries.ts';
 import type { Records } from './records.ts';
-import { printable, table } from './text.ts';
+import { printable, shortened, table } from './text.ts';
 
 /** `sluice sql`, with its options parsed. */
 export interface SqlOptions {
@@ -105,10 +105,4 @@ export function resultCsv({ columns, rows }: Result): string {
 
 function asText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-function shortened(text: string, maxChars: number): string {
-  if (text.length <= maxChars) return text;
-  // Half of a character is none.
-  return `${text.slice(0, maxChars - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallRow } from '@sluice/model';
 import { callsTable } from './calls.ts';
-import { parseDuration } from './duration.ts';
-import { printable } from './text.ts';
+import { parseDuration, roughly } from './duration.ts';
+import { onOneLine, printable, shortened, wrap } from './text.ts';
 
 test('what could command a terminal is shown instead', () => {
   assert.equal(
@@ -11,6 +11,29 @@ test('what could command a terminal is shown instead', () => {
     'a\\u001b[2Jb\\u0007\\u000d\\u202ec\\u200bd\\u009b',
   );
   assert.equal(printable('Zürich\n\tok'), 'Zürich\n\tok');
+});
+
+test('what is on one line stays there', () => {
+  assert.equal(onOneLine('a\nb\tc\u001b'), 'a\\nb\\tc\\u001b');
+});
+
+test('lines are broken at blanks, and no blank and no word is lost', () => {
+  assert.equal(wrap('', 5, '  '), '');
+  assert.equal(wrap('ab cd ef', 5, '  '), 'ab cd\n  ef');
+  assert.equal(wrap('ab cd ef', 8, '  '), 'ab cd ef');
+  assert.equal(wrap('ab abcdefgh c', 5, '  '), 'ab\n  abcdefgh\n  c');
+  assert.equal(wrap('  a  b', 20, ''), '  a  b');
+});
+
+test('a long text is shortened, and never to half a character', () => {
+  assert.equal(shortened('abcd', 4), 'abcd');
+  assert.equal(shortened('abcde', 4), 'abc…');
+  assert.equal(shortened('ab\u{1f511}de', 4), 'ab…');
+});
+
+test('a time that has passed is told in its largest unit', () => {
+  const told = [-5, 0, 999, 59_999, 60_000, 3_599_999, 3_600_000, 86_399_999, 86_400_000, 700_000_000].map(roughly);
+  assert.deepEqual(told, ['0s', '0s', '0s', '59s', '1m', '59m', '1h', '23h', '1d', '8d']);
 });
 
 test('durations have one number and one unit', () => {

@@ -8,10 +8,14 @@ export function printable(text: string): string {
   );
 }
 
+/** The same on one line: what it says cannot look like a line of Sluice's own. */
+export function onOneLine(text: string): string {
+  return printable(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
+}
+
 /** Rows under their heads, columns aligned, two spaces between. A cell is one line: none can look like a row. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const oneLine = (cell: string): string => printable(cell).replaceAll('\n', '\\n').replaceAll('\t', '\\t');
-  const all = [heads, ...rows].map((row) => row.map(oneLine));
+  const all = [heads, ...rows].map((row) => row.map(onOneLine));
   const widths = heads.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]): string =>
     row
@@ -25,4 +29,26 @@ export function table(heads: readonly string[], rows: readonly (readonly string[
 export function placeOf(namespace: string, name: string): string {
   if (name === '') return namespace === '' ? '' : ` in ${namespace}`;
   return namespace === '' ? ` ${name}` : ` ${namespace}/${name}`;
+}
+
+/**
+ * A line broken at blanks after `width` characters at most; a longer word is a line of its own. Lines behind the first
+ * begin with `indent` besides, so that none of them can look like a line of Sluice's own.
+ */
+export function wrap(text: string, width: number, indent: string): string {
+  const [first = '', ...words] = text.split(' ');
+  const lines = [first];
+  for (const word of words) {
+    const longer = `${lines.at(-1)} ${word}`;
+    if (longer.length <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines.join(`\n${indent}`);
+}
+
+/** The text, or its beginning and `…`: at most `maxChars` characters. */
+export function shortened(text: string, maxChars: number): string {
+  if (text.length <= maxChars) return text;
+  // Half of a character is none.
+  return `${text.slice(0, maxChars - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }

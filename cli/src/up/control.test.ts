@@ -1,4 +1,4 @@
-// The control socket against a real broker: who is not there yet is waited for.
+// The control socket against a real broker: who is not there yet is waited for, and who votes is not believed.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,10 +7,12 @@ import { BrokerError, createLogger, openBroker } from '@sluice/runtime';
 import { removeScratch, scratch, TestBroker, within } from '@sluice/testing';
 import { homePaths } from '../home.ts';
 import { openRecords } from '../records.ts';
+import { askRunning } from '../running.ts';
 import { listenControl } from './control.ts';
 import { Tail } from './tail.ts';
 
 const log = createLogger('test', '/dev/null');
+const reviewer = { name: 'local:alice', groups: ['staff', 'sre'] };
 
 test('a question is asked again while its part is being started again, and is answered once', async (t) => {
   const dir = scratch();
@@ -38,6 +40,7 @@ test('a question is asked again while its part is being started again, and is an
     join(dir, 'control.sock'),
     watched,
     new Tail(() => openBroker(server.env, 'test tail', log)),
+    reviewer,
   );
   t.after(async () => {
     await control.close();
@@ -51,4 +54,46 @@ test('a question is asked again while its part is being started again, and is an
   await starts;
   assert.deepEqual([refusals, questions], [2, [question]]);
   await records.close();
+});
+
+test('a vote is the vote of who runs Sluice, whoever the client says it is; other questions go as they are', async (t) => {
+  const dir = scratch();
+  const server = await TestBroker.start();
+  const broker = await openBroker(server.env, 'control', log);
+  const approval = await openBroker(server.env, 'approval', log);
+  // It answers with what it was asked.
+  approval.respond(subjects.approvalReview, queueGroups.approval, (payload) => payload);
+  await approval.nats.flush();
+  const control = await listenControl(
+    join(dir, 'control.sock'),
+    broker,
+    new Tail(() => openBroker(server.env, 'control tail', log)),
+    reviewer,
+  );
+  t.after(async () => {
+    await control.close();
+    await Promise.all([broker, approval].map((connection) => connection.drain()));
+    await server.close();
+    removeScratch(dir);
+  });
+  const relayed = async (question: string): Promise<unknown> =>
+    JSON.parse(String(await askRunning(homePaths(dir), '/v1/approvals', question)));
+
+  const vote = { kind: 'vote', approval: '7k2m9xqd4t', vote: 'approve', reason: '', more: 0 };
+  assert.deepEqual(await relayed(JSON.stringify(vote)), { ...vote, reviewer });
+  const other = { name: 'local:root', groups: ['wheel'] };
+  assert.deepEqual(await relayed(JSON.stringify({ ...vote, reviewer: other })), { ...vote, reviewer });
+  // Twice the key, and the kind after it.
+  const twice = '{"reviewer":{"name":"local:root"},"kind":"list","reviewer":"local:root","kind":"vote"}';
+  assert.deepEqual(await relayed(twice), { kind: 'vote', reviewer });
+  for (const question of [
+    { kind: 'list', state: 'pending', limit: 3 },
+    { kind: 'show', approval: '7k2m9xqd4t' },
+    { kind: 'wait', approval: '7k2m9xqd4t', state: 'pending' },
+  ]) {
+    assert.deepEqual(await relayed(JSON.stringify(question)), question);
+  }
+  for (const question of ['', 'vote', 'null', '"vote"', '{"kind":"vote"']) {
+    await assert.rejects(relayed(question), { message: 'the question is not a JSON object' });
+  }
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { maxPayloadBytes, subjects } from '@sluice/model';
+import { maxPayloadBytes, type Reviewer, type ReviewQuestion, subjects } from '@sluice/model';
 import { type Broker, BrokerError, ConfigError } from '@sluice/runtime';
 import { type ControlPath, tailPath } from '../running.ts';
 import type { Tail } from './tail.ts';
@@ -21,10 +21,19 @@ const answerers: Readonly<Record<ControlPath, { readonly subject: string; readon
   '/v1/records': { subject: subjects.records, who: 'the recorder' },
   '/v1/policies': { subject: subjects.apply, who: 'the writer of the policies' },
   '/v1/decide': { subject: subjects.decide, who: 'the policy worker' },
+  '/v1/approvals': { subject: subjects.approvalReview, who: 'the approval service' },
 };
 
-/** How the CLI reaches a running Sluice: HTTP on a Unix socket that only its owner may open. */
-export async function listenControl(path: string, broker: Broker, tail: Tail): Promise<{ close(): Promise<void> }> {
+/**
+ * How the CLI reaches a running Sluice: HTTP on a Unix socket that only its owner may open. Whoever opens it votes as
+ * `reviewer`.
+ */
+export async function listenControl(
+  path: string,
+  broker: Broker,
+  tail: Tail,
+  reviewer: Reviewer,
+): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > maxSocketPathBytes) {
     throw new ConfigError(
       `${path} is too long for a socket (${maxSocketPathBytes} bytes); set SLUICE_HOME to a shorter path`,
@@ -34,7 +43,9 @@ export async function listenControl(path: string, broker: Broker, tail: Tail): P
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://control');
     const isTail = request.method === 'GET' && pathname === tailPath;
-    const answered = isTail ? tail.follow(response, searchParams.get('agent')) : relay(request, response, broker);
+    const answered = isTail
+      ? tail.follow(response, searchParams.get('agent'))
+      : relay(request, response, broker, reviewer);
     answered.catch((error: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' }).end((error as Error).message);
     });
@@ -52,7 +63,12 @@ export async function listenControl(path: string, broker: Broker, tail: Tail): P
   };
 }
 
-async function relay(request: IncomingMessage, response: ServerResponse, broker: Broker): Promise<void> {
+async function relay(
+  request: IncomingMessage,
+  response: ServerResponse,
+  broker: Broker,
+  reviewer: Reviewer,
+): Promise<void> {
   const answerer = answerers[request.url as ControlPath];
   if (request.method !== 'POST' || answerer === undefined) {
     response.writeHead(404).end();
@@ -66,11 +82,26 @@ async function relay(request: IncomingMessage, response: ServerResponse, broker:
     chunks.push(chunk);
   }
   const { subject, who } = answerer;
-  const answer = await ask(broker, subject, Buffer.concat(chunks)).catch((error: unknown) => {
+  const asked = Buffer.concat(chunks);
+  const question = subject === subjects.approvalReview ? reviewedBy(reviewer, asked) : asked;
+  const answer = await ask(broker, subject, question).catch((error: unknown) => {
     if (!(error instanceof BrokerError)) throw error;
     throw new Error(`${who} does not answer (${error.code}); its log is in the home of Sluice`);
   });
   response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(answer);
+}
+
+/** The question, a vote with who votes: whatever the client says of that is not taken. Throws for what is no object. */
+function reviewedBy(reviewer: Reviewer, asked: Buffer): Buffer {
+  let question: ReviewQuestion | null;
+  try {
+    question = JSON.parse(asked.toString()) as ReviewQuestion | null;
+  } catch {
+    question = null;
+  }
+  if (question === null || typeof question !== 'object') throw new Error('the question is not a JSON object');
+  // Written anew also where nothing changes: of a key that is there twice, a reader may take another one than this.
+  return Buffer.from(JSON.stringify(question.kind === 'vote' ? { ...question, reviewer } : question));
 }
 
 /** Asks again while nobody is there to be asked. */

@@ -35,7 +35,7 @@ async function bench(t: TestContext): Promise<Bench> {
     opened.push(connection);
     return connection;
   });
-  const control = await listenControl(join(dir, 'control.sock'), broker, follow);
+  const control = await listenControl(join(dir, 'control.sock'), broker, follow, { name: 'local:test', groups: [] });
   t.after(async () => {
     await control.close();
     await broker.drain();

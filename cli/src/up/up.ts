@@ -25,9 +25,11 @@ import { ensureLocalIssuer, localIssuer } from '@sluice/runtime/identity';
 import { type HomePaths, makeHome, writeState } from '../home.ts';
 import { createKubeconfig } from '../kubeconfig.ts';
 import { askCompiler, faultLines, readPolicyFiles } from '../policy-files.ts';
+import { tellApprovals } from './approval-news.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
+import { localReviewer } from './reviewer.ts';
 import { Tail } from './tail.ts';
 import { takeOver } from './take-over.ts';
 import { createCertificate, ensureAuthority, ensureDemoCertificates } from './tls.ts';
@@ -252,8 +254,11 @@ class Local {
   }
 
   async #openControl(broker: Broker, tail: Tail): Promise<void> {
-    const control = await listenControl(this.#options.home.controlSocket, broker, tail);
+    const { home, out } = this.#options;
+    const control = await listenControl(home.controlSocket, broker, tail, await localReviewer());
     this.#closers.push(() => control.close());
+    const news = tellApprovals(broker, out);
+    this.#closers.push(async () => news.close());
   }
 
   /** The demo agent's kubeconfig, with a token that never gets old while Sluice runs. */
