@@ -5,11 +5,13 @@ import {
   type ApprovalTerms,
   type Decision,
   type DecisionRequest,
+  type Grant,
   type Obligations,
   type RequestAttributes,
   resourceName,
 } from '@sluice/model';
 import type { ConditionInput, Evaluate, Verdict } from './conditions.ts';
+import { answers } from './grant.ts';
 import { readsMasked } from './masked-reads.ts';
 import { type Grants, mergeMasks } from './masks.ts';
 import type { Policy, PolicySet, Rule } from './policy.ts';
@@ -46,8 +48,15 @@ interface Judgement {
 /**
  * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
  * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations), or `null`.
+ * `approved`: what reviewers have granted, where that is certain. It is judged by the same policies as everything else:
+ * it can make an ask an allow, and nothing else.
  */
-export async function evaluate(grounds: Grounds, request: DecisionRequest, body: Buffer | null): Promise<Decision> {
+export async function evaluate(
+  grounds: Grounds,
+  request: DecisionRequest,
+  body: Buffer | null,
+  approved: Grant | null = null,
+): Promise<Decision> {
   const { set, authority, nowMs } = grounds;
   const { agent, attributes, connection, digest } = request;
   const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs };
@@ -81,6 +90,10 @@ export async function evaluate(grounds: Grounds, request: DecisionRequest, body:
     return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: merged.obligations };
   const policy = names.policy || (asking(applicable)[0]?.name ?? '');
   const terms = mergeTerms(judgements.flatMap(termsOf));
+  if (answers(approved, request, terms)) {
+    const reasonCode = 'AllowedByApproval';
+    return { ...base, ...names, policy, effect: 'allow', reasonCode, obligations: merged.obligations };
+  }
   const reason =
     by?.rule.reason || `${whatFor(request, decisive.attributes, 'needs the approval of a reviewer to')}: ${source(by)}`;
   const hint = hintFor(applicable, attributes);
