@@ -1,9 +1,15 @@
 // `sluice policy check`, `apply` and `explain` as people and scripts use them.
 import assert from 'node:assert/strict';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { type Decision, type DecisionRequest, encodeDecisionRequest, type Grant, type Reviewer } from '@sluice/model';
+import { loadKey, openDecision, signGrant } from '@sluice/runtime';
+import { localIssuer } from '@sluice/runtime/identity';
 import { type Ended, openDemo, removeScratch, repository, run, Sluice, scratch, type Upstream } from '@sluice/testing';
+import { homePaths } from '../cli/src/home.ts';
+import { askRunning } from '../cli/src/running.ts';
 
 const dir = scratch();
 const examples = join(repository, 'deploy', 'examples', 'policies');
@@ -25,6 +31,11 @@ before(async () => {
     - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
     - { name: look, effect: allow, verbs: [get, list], resources: [pods] }
     - { name: few, effect: allow, verbs: [create], resources: [deployments.apps], when: object.spec.replicas < 3 }
+    - name: careful
+      effect: ask
+      verbs: [delete]
+      resources: [services]
+      approval: { reviewers: ["group:sre", "local:alice"], hold: 90s, expires: 2h }
     - { name: never, effect: deny, verbs: ["*"], resources: [secrets], reason: "Not here." }
 `,
   );
@@ -98,7 +109,23 @@ test('explain by a file needs no running Sluice, and has the keys that scripts r
     reasonCode: 'AllowedByRule',
     reason: '',
     obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] }, record: 'full' },
+    terms: null,
   });
+});
+
+const deleteService = ['--as', 'demo', '--verb', 'delete', '--resource', 'services', '-n', 'shop', '--name', 'web'];
+
+test('explain says who may approve what asks, how long the call waits, and how long that is open', async () => {
+  const { stdout } = await offline('explain', '--json', ...deleteService, '--policies', own);
+  const { effect, rule, terms } = JSON.parse(stdout) as { effect: string; rule: string; terms: unknown };
+  assert.deepEqual([effect, rule], ['ask', 'careful']);
+  const reviewers = [['group:sre', 'local:alice']];
+  assert.deepEqual(terms, { reviewers, quorum: 1, holdMs: 90_000, expiresMs: 7_200_000 });
+  const told = await offline('explain', ...deleteService, '--policies', own);
+  assert.match(told.stdout, /^reviewers +group:sre or local:alice$.*^hold +90s$.*^expires +2h$/ms);
+  const unknown = ['--as', 'demo', '--verb', 'delete', '--resource', 'pods', '-n', 'shop', '--name', 'web'];
+  const otherwise = await offline('explain', ...unknown, '--policies', own);
+  assert.match(otherwise.stdout, /^reviewers +anyone$.*^hold +1m$.*^expires +30m$/ms);
 });
 
 test('explain of a condition looks at the object it is given', async () => {
@@ -132,12 +159,62 @@ test('explain asks the running Sluice what is in force, before and after an appl
   const applied = await sluice.cli('policy', 'apply', own);
   assert.match(
     applied.stdout,
-    /^1 policies, 4 rules in force \(version [0-9a-f]{16}, authority \d+\) on 1 ingress and 1 policy processes\n$/,
+    /^1 policies, 5 rules in force \(version [0-9a-f]{16}, authority \d+\) on 1 ingress and 1 policy processes\n$/,
   );
   const after = JSON.parse((await explain(...pods)).stdout) as { effect: string; reasonCode: string };
   assert.deepEqual([after.effect, after.reasonCode], ['ask', 'ApprovalRequired']);
   const secrets = await explain('--as', 'demo', '--verb', 'get', '--resource', 'secrets');
   assert.deepEqual((JSON.parse(secrets.stdout) as { reason: string }).reason, 'Not here.');
+});
+
+/** What the running policy worker decides about the delete of a service, given what may be a grant for it. */
+async function decideAgain(key: KeyObject, reviewers: readonly Reviewer[]): Promise<Decision> {
+  const shape = 'ab'.repeat(32);
+  const agent = { name: 'demo', issuer: localIssuer, groups: [] };
+  const grant: Grant = { approval: 'a', agent, connection: 'c', shape, reviewers };
+  const request: DecisionRequest = {
+    call: '0190a000-0000-7000-8000-000000000000',
+    digest: 'd',
+    agent,
+    connection: 'c',
+    attributes: {
+      kind: 'resource',
+      verb: 'delete',
+      apiGroup: '',
+      version: 'v1',
+      resource: 'services',
+      subresource: '',
+      namespace: 'shop',
+      name: 'web',
+    },
+    generateName: '',
+    body: 'none',
+    granted: { shape, grant: signGrant(key, grant) },
+  };
+  const home = homePaths(sluice.home);
+  const reply = await askRunning(home, '/v1/decide', encodeDecisionRequest(request, Buffer.alloc(0)));
+  assert.ok(reply !== null);
+  const decision = openDecision(loadKey({ SLUICE_KEYS_DIR: home.keys }, 'decisions'), reply, 'd', Date.now());
+  assert.ok(decision !== null);
+  return decision;
+}
+
+test('a grant signed with the key of this deployment lets through what asks; any other does not', async () => {
+  const grants = loadKey({ SLUICE_KEYS_DIR: homePaths(sluice.home).keys }, 'grants');
+  const alice = { name: 'local:alice', groups: [] };
+  const effects = await Promise.all([
+    decideAgain(grants, [alice]),
+    decideAgain(grants, [{ ...alice, name: 'local:bob' }]),
+    decideAgain(createSecretKey(randomBytes(32)), [alice]),
+  ]);
+  assert.deepEqual(
+    effects.map(({ reasonCode, rule }) => [reasonCode, rule]),
+    [
+      ['AllowedByApproval', 'careful'],
+      ['ApprovalRequired', 'careful'],
+      ['ApprovalRequired', 'careful'],
+    ],
+  );
 });
 
 test('what asks for a reviewer is refused, says that it can be asked for, and is in the list of calls', async () => {

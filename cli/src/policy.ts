@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import {
   type ApplyAnswer,
+  type ApprovalTerms,
   type Decision,
   type DecisionRequest,
   encodeDecisionRequest,
@@ -8,6 +9,7 @@ import {
   type RequestAttributes,
 } from '@sluice/model';
 import { localIssuer } from '@sluice/runtime/identity';
+import { durationText } from './duration.ts';
 import { type HomePaths, readState } from './home.ts';
 import { askCompiler, faultLines, readPolicyFiles } from './policy-files.ts';
 import { askRunning } from './running.ts';
@@ -59,8 +61,9 @@ export async function explainPolicy(
   const { effect, policy, rule, reasonCode } = decision;
   const reason = effect === 'allow' ? '' : decision.reason;
   const obligations = effect === 'deny' ? null : decision.obligations;
+  const terms = effect === 'ask' ? decision.terms : null;
   if (options.json) {
-    out.write(`${JSON.stringify({ effect, policy, rule, reasonCode, reason, obligations })}\n`);
+    out.write(`${JSON.stringify({ effect, policy, rule, reasonCode, reason, obligations, terms })}\n`);
     return;
   }
   const identity = obligations?.impersonate;
@@ -71,12 +74,20 @@ export async function explainPolicy(
     ['reason code', reasonCode],
     ['reason', reason],
     ['hint', effect === 'allow' ? '' : decision.hint],
+    ['reviewers', terms === null ? '' : reviewersText(terms)],
+    ['hold', terms === null ? '' : durationText(terms.holdMs)],
+    ['expires', terms === null ? '' : durationText(terms.expiresMs)],
     ['identity', identity === undefined ? '' : `${identity.user} (${identity.groups.join(', ')})`],
     ['record', obligations?.record ?? ''],
     ['deadline', obligations?.deadline === undefined ? '' : new Date(obligations.deadline).toISOString()],
     ['mask', obligations?.mask === undefined ? '' : maskText(obligations.mask)],
   ] as const;
   for (const [what, value] of lines) if (value !== '') out.write(`${what.padEnd(13)}${printable(value)}\n`);
+}
+
+/** `anyone`, or `group:sre or local:alice`; of several lists one of each: `group:sre, and group:shop or local:alice`. */
+function reviewersText({ reviewers }: ApprovalTerms): string {
+  return reviewers.length === 0 ? 'anyone' : reviewers.map((list) => list.join(' or ')).join(', and ');
 }
 
 /** `none`, or `configmaps: .data.a, keys *-dsn, detectors jwt; pods: …`. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CallRow } from '@sluice/model';
 import { callsTable } from './calls.ts';
-import { parseDuration, roughly } from './duration.ts';
+import { durationText, parseDuration, roughly } from './duration.ts';
 import { onOneLine, printable, shortened, wrap } from './text.ts';
 
 test('what could command a terminal is shown instead', () => {
@@ -42,6 +42,11 @@ test('durations have one number and one unit', () => {
   assert.equal(parseDuration('1h'), 3_600_000);
   assert.equal(parseDuration('7d'), 604_800_000);
   for (const text of ['', '1', 'h', '1w', '-1h', '1h30m', '1 h']) assert.equal(parseDuration(text), null, text);
+});
+
+test('durations are written in the largest unit that fits, as policies write them', () => {
+  const written = [0, 1_000, 60_000, 90_000, 1_800_000, 3_600_000, 5_400_000, 43_200_000].map(durationText);
+  assert.deepEqual(written, ['0s', '1s', '1m', '90s', '30m', '1h', '90m', '12h']);
 });
 
 const call: CallRow = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PolicyFault } from '@sluice/model';
+import type { ApprovalTerms, PolicyFault } from '@sluice/model';
 import { compile } from './compile.ts';
 import type { PolicySet } from './policy.ts';
-import { faults, issuers, pods, policy } from './policy-texts.ts';
+import { asking, faults, issuers, pods, policy } from './policy-texts.ts';
 
 function compiled(...texts: string[]): PolicySet {
   const result = compile(
@@ -72,6 +72,37 @@ test('a deadline is read in seconds, minutes and hours', () => {
     return compiled(text).policies[0]?.obligations?.deadlineMs;
   });
   assert.deepEqual(deadlines, [30_000, 600_000, 7_200_000]);
+});
+
+/** How a rule writes its approval, and what it means. */
+const approvalsWritten: readonly (readonly [string, ApprovalTerms])[] = [
+  ['{}', { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 1_800_000 }],
+  ['{ quorum: 1, grant: once }', { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 1_800_000 }],
+  ['{ hold: 0s }', { reviewers: [], quorum: 1, holdMs: 0, expiresMs: 1_800_000 }],
+  ['{ hold: 0m, expires: 1m }', { reviewers: [], quorum: 1, holdMs: 0, expiresMs: 60_000 }],
+  ['{ expires: 60s }', { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 60_000 }],
+  ['{ hold: 10m, expires: 12h }', { reviewers: [], quorum: 1, holdMs: 600_000, expiresMs: 43_200_000 }],
+  [
+    '{ reviewers: ["group:sre", "local:alice"], hold: 90s, expires: 2h }',
+    { reviewers: [['group:sre', 'local:alice']], quorum: 1, holdMs: 90_000, expiresMs: 7_200_000 },
+  ],
+];
+
+for (const [approval, terms] of approvalsWritten) {
+  test(`an approval written ${approval} has its terms`, () => {
+    assert.deepEqual(compiled(policy(asking(approval))).policies[0]?.rules[0]?.terms, terms);
+  });
+}
+
+test('a rule that asks and says no more takes any reviewer, holds a minute and is open for half an hour', () => {
+  const terms = { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 1_800_000 };
+  assert.deepEqual(compiled(policy(pods.replace('allow', 'ask'))).policies[0]?.rules[0]?.terms, terms);
+  assert.equal(compiled(policy(pods)).policies[0]?.rules[0]?.terms, null);
+});
+
+test('a fault of an approval is the only one', () => {
+  for (const approval of ['{ hold: 11m }', '{ expires: 13h }', '{ quorum: 2 }', '{ reviewers: [a] }', '{ grant: a }'])
+    assert.equal(errorsOf(policy(asking(approval))).length, 1, approval);
 });
 
 test('what a policy leaves out is the careful choice', () => {

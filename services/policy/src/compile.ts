@@ -1,13 +1,15 @@
 // Policies: from YAML texts to a set that can be evaluated, or to errors with line and column. Pure.
 import { createHash } from 'node:crypto';
-import type { Effect, PolicyFault, PolicyFile } from '@sluice/model';
+import type { ApprovalTerms, Effect, PolicyFault, PolicyFile } from '@sluice/model';
 import { isScalar, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
+import { readApproval } from './approval-form.ts';
 import { type Condition, checkCondition, FaultyCondition } from './condition.ts';
 import { readMask } from './mask-form.ts';
 import { anyOf, type Matcher, resourceMatcher } from './match.ts';
 import type { Policy, PolicyObligations, PolicySet, Rule, Subject } from './policy.ts';
 import { FormReader } from './reader.ts';
 import { RuleIndex } from './rule-index.ts';
+import { defaultTerms } from './terms.ts';
 
 export type Compiled =
   | { readonly kind: 'set'; readonly set: PolicySet }
@@ -130,14 +132,23 @@ class PolicyReader {
       (verb) => known.some((one) => one === verb),
       `no such verb; known here: ${known.join(', ')}`,
     );
+    const effect = form.word(map, 'effect', effects);
     const base = {
       name: map.has('name') ? form.optionalText(map, 'name') : `rules[${index}]`,
-      effect: form.word(map, 'effect', effects),
+      effect,
       verbs: verbsHere,
       reason: form.optionalText(map, 'reason'),
+      terms: this.#terms(map, effect),
     };
     if (isNonResource === map.has('resources')) form.fault(map, 'a rule has either resources or nonResourceURLs');
     return isNonResource ? this.#nonResourceRule(map, base) : this.#resourceRule(map, base);
+  }
+
+  #terms(map: YAMLMap, effect: Effect): ApprovalTerms | null {
+    const node = map.get('approval', true) as Node | undefined;
+    if (effect === 'ask') return node === undefined ? defaultTerms : readApproval(this.#form, node);
+    if (node !== undefined) this.#form.fault(node, 'approval has a meaning only in a rule that asks');
+    return null;
   }
 
   #nonResourceRule(map: YAMLMap, base: RuleBase): Rule {
@@ -219,11 +230,12 @@ class PolicyReader {
     });
     if (user.startsWith('system:')) form.fault(userNode ?? impersonate, 'a policy may not impersonate a system: user');
     if (map.has('record')) form.constant(map, 'record', 'full');
-    const deadline = form.optionalText(map, 'deadline');
-    const [, count = '', unit = ''] = /^([1-9]\d{0,5})([smh])$/.exec(deadline) ?? [];
-    const deadlineMs = count === '' ? null : Number(count) * (unitsMs[unit] ?? 0);
-    if (deadline !== '' && (deadlineMs === null || deadlineMs > longestDeadlineMs))
-      form.fault(map.get('deadline', true), 'a deadline is how long a call may run: 30s, 10m or 2h, at most 24h');
+    const deadlineMs = form.duration(
+      map,
+      'deadline',
+      deadlines,
+      'a deadline is how long a call may run: 30s, 10m or 2h, at most 24h',
+    );
     return {
       impersonate: { user, groups },
       isRecordFull: map.has('record'),
@@ -248,13 +260,13 @@ const ruleFields = [
   'nonResourceURLs',
   'when',
   'reason',
+  'approval',
   'mask',
 ];
 
-type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason'>;
+type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason' | 'terms'>;
 
-const longestDeadlineMs = 24 * 3_600_000;
-const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const deadlines = { shortestMs: 1_000, longestMs: 24 * 3_600_000 } as const;
 
 /** In place of a rule that cannot be read. */
 const nothing: Rule = {
@@ -265,6 +277,7 @@ const nothing: Rule = {
   urls: [],
   when: null,
   reason: '',
+  terms: null,
   summary: '',
 };
 

@@ -5,15 +5,18 @@ import {
   type ApprovalTerms,
   type Decision,
   type DecisionRequest,
+  type Grant,
   type Obligations,
   type RequestAttributes,
   resourceName,
 } from '@sluice/model';
 import type { ConditionInput, Evaluate, Verdict } from './conditions.ts';
+import { answers } from './grant.ts';
 import { readsMasked } from './masked-reads.ts';
 import { type Grants, mergeMasks } from './masks.ts';
 import type { Policy, PolicySet, Rule } from './policy.ts';
 import type { Entry } from './rule-index.ts';
+import { defaultTerms, mergeTerms } from './terms.ts';
 
 /** What an evaluation goes by, beside the request. */
 export interface Grounds {
@@ -25,8 +28,6 @@ export interface Grounds {
   readonly conditions: Evaluate;
 }
 
-/** What a rule that asks and says no more means. */
-export const defaultTerms: ApprovalTerms = { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 30 * 60_000 };
 /** A decision may be used for this long. */
 const validMs = 10_000;
 /** At most so many rules are named in a hint: it is one sentence. */
@@ -47,8 +48,15 @@ interface Judgement {
 /**
  * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
  * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations), or `null`.
+ * `approved`: what reviewers have granted, where that is certain. It is judged by the same policies as everything else:
+ * it can make an ask an allow, and nothing else.
  */
-export async function evaluate(grounds: Grounds, request: DecisionRequest, body: Buffer | null): Promise<Decision> {
+export async function evaluate(
+  grounds: Grounds,
+  request: DecisionRequest,
+  body: Buffer | null,
+  approved: Grant | null = null,
+): Promise<Decision> {
   const { set, authority, nowMs } = grounds;
   const { agent, attributes, connection, digest } = request;
   const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs };
@@ -80,9 +88,14 @@ export async function evaluate(grounds: Grounds, request: DecisionRequest, body:
   if (read !== null) return { ...base, ...names, effect: 'deny', ...read };
   if (decisive.effect === 'allow')
     return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: merged.obligations };
+  const policy = names.policy || (asking(applicable)[0]?.name ?? '');
+  const terms = mergeTerms(judgements.flatMap(termsOf));
+  if (answers(approved, request, terms)) {
+    const reasonCode = 'AllowedByApproval';
+    return { ...base, ...names, policy, effect: 'allow', reasonCode, obligations: merged.obligations };
+  }
   const reason =
     by?.rule.reason || `${whatFor(request, decisive.attributes, 'needs the approval of a reviewer to')}: ${source(by)}`;
-  const policy = names.policy || (asking(applicable)[0]?.name ?? '');
   const hint = hintFor(applicable, attributes);
   return {
     ...base,
@@ -93,7 +106,7 @@ export async function evaluate(grounds: Grounds, request: DecisionRequest, body:
     reason,
     hint,
     obligations: merged.obligations,
-    terms: defaultTerms,
+    terms,
   };
 }
 
@@ -172,6 +185,13 @@ function strictest(judgements: readonly Judgement[]): Judgement {
 /** The policies that ask a reviewer about what matches no rule. */
 function asking(applicable: readonly Policy[]): Policy[] {
   return applicable.filter(({ otherwise }) => otherwise === 'ask');
+}
+
+/** The terms of what asks in a judgement: its rules, or `otherwise`. */
+function termsOf({ effect, granting }: Judgement): readonly ApprovalTerms[] {
+  if (effect !== 'ask') return [];
+  const terms = granting.flatMap(({ rule }) => rule.terms ?? []);
+  return terms.length > 0 ? terms : [defaultTerms];
 }
 
 type Merged =

@@ -295,3 +295,34 @@ test('every deny of the examples says what to do instead', () => {
   assert.ok(denies.length > 0);
   for (const { name, reason } of denies) assert.match(reason, /\.$/, name);
 });
+
+/** Seconds a call is held and minutes an approval is open, by group and call. */
+const waits = [
+  ['agents/incident', 'patch deployments.apps/scale shop-prod/web', replicas(11), 180, 15],
+  ['agents/incident', 'get pods/exec shop-prod/web', undefined, 180, 10],
+  ['agents/incident', 'list secrets', undefined, 60, 30],
+  ['agents/ci', 'create services shop-prod/web', {}, 600, 240],
+  ['agents/ci', 'patch deployments.apps shop-dev/web', replicas(21), 600, 60],
+  ['agents/ci', 'patch deployments.apps shop-prod/web', replicas(21), 600, 60],
+  ['agents/ci', 'delete services shop-prod/web', {}, 0, 720],
+  ['agents/platform', 'delete resourcequotas team-shop/all', {}, 60, 240],
+  ['agents/platform', 'create deployments.apps ingress/web', image('nginx'), 300, 120],
+  ['agents/platform', 'delete storageclasses.storage.k8s.io /fast', {}, 0, 720],
+  ['agents/platform', 'create pods/exec monitoring/agent', undefined, 180, 10],
+] as const;
+
+for (const [group, call, body, holdSeconds, minutes] of waits) {
+  const sent = body === undefined ? '' : ` with ${JSON.stringify(body)}`;
+  test(`${group}: ${call}${sent} waits ${holdSeconds} s, is open ${minutes} min, and anyone decides`, async () => {
+    const decision = await decide(group, call, body);
+    assert.ok(decision.effect === 'ask');
+    const terms = { reviewers: [], quorum: 1, holdMs: holdSeconds * 1_000, expiresMs: minutes * 60_000 };
+    assert.deepEqual(decision.terms, terms);
+  });
+}
+
+test('every ask of the examples gives the agent a reason', () => {
+  const asks = grounds.set.policies.flatMap(({ rules }) => rules.filter(({ effect }) => effect === 'ask'));
+  assert.ok(asks.length > 0);
+  for (const { name, reason } of asks) assert.match(reason, /\.$/, name);
+});

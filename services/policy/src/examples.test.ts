@@ -43,6 +43,10 @@ const allowed = [
   ['patch deployments.apps/scale shop/web', 'run-applications'],
   ['update jobs.batch default/once', 'run-applications'],
   ['delete pods default/web', 'run-applications'],
+  ['delete pods shop/web', 'run-applications'],
+  ['delete deployments.apps default/web', 'run-applications'],
+  ['delete statefulsets.apps workshop/db', 'run-applications'],
+  ['create statefulsets.apps shop/db', 'run-applications'],
   ['create selfsubjectaccessreviews.authorization.k8s.io', 'ask-what-it-may'],
 ] as const;
 
@@ -52,6 +56,23 @@ for (const [call, rule] of allowed) {
     assert.ok(decision.effect === 'allow');
     assert.equal(decision.rule, rule);
     assert.deepEqual(decision.obligations.impersonate, { user: 'sluice:tier:demo', groups: ['sluice:demo'] });
+  });
+}
+
+for (const call of [
+  'delete deployments.apps shop/web',
+  'delete deployments.apps shop-prod/web',
+  'delete statefulsets.apps shop/db',
+]) {
+  test(`the demo agent asks before it may ${call}, and any reviewer can decide`, async () => {
+    const decision = await decide(call);
+    assert.ok(decision.effect === 'ask');
+    assert.deepEqual([decision.policy, decision.rule], ['demo-agent', 'workloads-of-the-shop-stay']);
+    assert.deepEqual(decision.terms, { reviewers: [], quorum: 1, holdMs: 60_000, expiresMs: 1_800_000 });
+    assert.equal(
+      decision.reason,
+      'A workload of the shop is deleted only when a reviewer agrees; to stop it for now, scale it to zero.',
+    );
   });
 }
 
@@ -74,6 +95,7 @@ const refused = [
   ['create namespaces', ''],
   ['patch nodes /n1', ''],
   ['deletecollection secrets shop/', ''],
+  ['deletecollection deployments.apps shop/', ''],
   ['create clusterrolebindings.rbac.authorization.k8s.io', ''],
 ] as const;
 

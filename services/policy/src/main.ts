@@ -13,6 +13,7 @@ import {
   type Membership,
   openAuthorityStore,
   openBroker,
+  openGrant,
   openLease,
   required,
   runService,
@@ -26,6 +27,7 @@ import type { PolicySet } from './policy.ts';
 runService('policy', process.env, async ({ env, log }) => {
   const issuers = required(env, 'SLUICE_ISSUERS').split(',');
   const key = loadKey(env, 'decisions');
+  const grants = loadKey(env, 'grants');
   const [broker, control] = await Promise.all([
     openBroker(env, 'policy decisions', log),
     openBroker(env, 'policy control', log),
@@ -42,7 +44,8 @@ runService('policy', process.env, async ({ env, log }) => {
       if (inForce === undefined) return null;
       const grounds = { ...inForce, nowMs: Date.now(), conditions: conditions.evaluate };
       const readable = request.body === 'none' || request.body === 'opaque' ? null : body;
-      return signDecision(key, await evaluate(grounds, request, readable));
+      const approved = request.granted === undefined ? null : openGrant(grants, request.granted.grant);
+      return signDecision(key, await evaluate(grounds, request, readable, approved));
     });
   };
   /** Answers no asks until there is a set again that compiles. */

@@ -3,6 +3,11 @@ export const issuers = ['https://id.example'];
 /** A rule. */
 export const pods = '{ effect: allow, verbs: [get], resources: [pods] }';
 
+/** A rule that asks, with an approval on its third line (line 10, column 17 of `policy`). */
+export function asking(approval: string): string {
+  return `effect: ask\n      verbs: [delete]\n      approval: ${approval}\n      resources: [pods]`;
+}
+
 /** A policy with one rule. Its rule begins at line 8, column 7. */
 export function policy(rule: string, name = 'p'): string {
   return `apiVersion: sluice.internal/v1alpha1
@@ -272,6 +277,28 @@ export const faults: readonly (readonly [string, string, number, number, RegExp]
     67,
     /mask has no meaning beside nonResourceURLs/,
   ],
+  ['an approval in a rule that allows', policy(asking('{}').replace('ask', 'allow')), 10, 17, /a rule that asks/],
+  ['an approval in a rule that denies', policy(asking('{}').replace('ask', 'deny')), 10, 17, /a rule that asks/],
+  ['an approval that says nothing', policy(asking('')), 10, 17, /an approval is a mapping of reviewers, quorum/],
+  ['an approval that is a word', policy(asking('once')), 10, 17, /an approval is a mapping of reviewers, quorum/],
+  ['an unknown field of an approval', policy(asking('{ by: [a] }')), 10, 19, /unknown field "by" in an approval/],
+  ['no reviewers', policy(asking('{ reviewers: [] }')), 10, 30, /at least one entry/],
+  ['one reviewer outside a list', policy(asking('{ reviewers: "local:a" }')), 10, 30, /a list/],
+  ['a reviewer of nobody', policy(asking('{ reviewers: [alice] }')), 10, 31, /group:NAME or ISSUER:NAME/],
+  ['a reviewer without a name', policy(asking('{ reviewers: ["local:a", "local:"] }')), 10, 42, /such as local:alice/],
+  ['a reviewer without an issuer', policy(asking('{ reviewers: [":a"] }')), 10, 31, /such as local:alice/],
+  ['a reviewer with a blank', policy(asking('{ reviewers: ["local: a"] }')), 10, 31, /such as local:alice/],
+  ['a glob of reviewers', policy(asking('{ reviewers: ["group:sre-*"] }')), 10, 31, /\* has no meaning here/],
+  ['a quorum of two', policy(asking('{ quorum: 2 }')), 10, 27, /quorum must be 1/],
+  ['a quorum that is a text', policy(asking('{ quorum: "1" }')), 10, 27, /quorum must be 1/],
+  ['a grant for longer', policy(asking('{ grant: always }')), 10, 26, /grant must be once/],
+  ['a hold without unit', policy(asking('{ hold: 60 }')), 10, 25, /a text is wanted here/],
+  ['a hold in days', policy(asking('{ hold: 1d }')), 10, 25, /0s, 30s or 5m, at most 10m/],
+  ['a hold that is too long', policy(asking('{ hold: 601s }')), 10, 25, /at most 10m/],
+  ['a hold longer than the approval is open', policy(asking('{ hold: 5m, expires: 4m }')), 10, 25, /longer than exp/],
+  ['an approval open for nobody', policy(asking('{ hold: 0s, expires: 59s }')), 10, 38, /1m, 30m or 4h/],
+  ['an approval open for too long', policy(asking('{ expires: 13h }')), 10, 28, /at most 12h/],
+  ['an approval open for days', policy(asking('{ expires: 2d }')), 10, 28, /at most 12h/],
   ['a second policy of the same name', `${policy(pods)}---\n${policy(pods)}`, 12, 19, /second policy named "p"/],
   ['a tab for indentation', policy(pods).replace('    -', '\t-'), 8, 1, /[Tt]ab/],
 ];
@@ -308,6 +335,19 @@ export const valid: readonly (readonly [string, string])[] = [
     'every way to write a URL',
     policy(
       '{ effect: allow, verbs: [get, head, post], nonResourceURLs: [/, /version, "/api/*", "/api*", "*"], when: "true" }',
+    ),
+  ],
+  [
+    'every field of an approval',
+    policy(asking('{ reviewers: ["group:sre", "local:alice"], quorum: 1, hold: 60s, expires: 30m, grant: once }')),
+  ],
+  ['an approval that leaves all out', policy(asking('{}'))],
+  ['the shortest approval', policy(asking('{ hold: 0s, expires: 60s }'))],
+  ['the longest approval', policy(asking('{ hold: 10m, expires: 12h }'))],
+  [
+    'an approval for a URL',
+    policy(
+      '{ effect: ask, verbs: [get], nonResourceURLs: [/metrics], approval: { reviewers: ["https://id.example:b"] } }',
     ),
   ],
   ['mask none', policy(pods.replace(' }', ', mask: none }'))],

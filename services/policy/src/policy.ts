@@ -1,5 +1,5 @@
 // What policies are once they are compiled. Types only.
-import type { Effect, Impersonation } from '@sluice/model';
+import type { ApprovalTerms, Effect, Impersonation } from '@sluice/model';
 import type { Condition } from './condition.ts';
 import type { PolicyMask } from './masks.ts';
 import type { Matcher, ResourceMatcher } from './match.ts';
@@ -51,6 +51,8 @@ interface RuleBase {
   readonly when: Condition | null;
   /** Empty unless the policy gives one. */
   readonly reason: string;
+  /** Of a rule that asks; `null` of any other. */
+  readonly terms: ApprovalTerms | null;
   /** As written, for hints: `get, list on pods, pods/log in shop-*`. */
   readonly summary: string;
 }

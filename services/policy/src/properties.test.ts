@@ -1,7 +1,7 @@
 // What must hold of every set of policies: a rule that restricts never lets anything more through.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { Decision, DecisionRequest, Effect } from '@sluice/model';
+import type { Decision, DecisionRequest, Effect, Grant } from '@sluice/model';
 import fc from 'fast-check';
 import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
@@ -15,9 +15,13 @@ interface Asked {
   readonly body: Buffer | null;
 }
 
-async function decide(policies: readonly PolicyText[], { request, body }: Asked): Promise<Decision> {
+async function decide(
+  policies: readonly PolicyText[],
+  { request, body }: Asked,
+  approved: Grant | null = null,
+): Promise<Decision> {
   const grounds = { set: setOf(...policies), authority: 1, nowMs: 0, conditions: conditions.evaluate };
-  return evaluate(grounds, request, body);
+  return evaluate(grounds, request, body, approved);
 }
 
 const someOf = (...values: string[]): fc.Arbitrary<string> =>
@@ -107,6 +111,21 @@ test('a deny added to any set refuses, or changes nothing', () =>
 
 test('an ask added to any set lets nothing through that was not', () =>
   withOneMore('ask', (before, after) => after !== 'allow' || before === 'allow'));
+
+test('a grant makes an ask of any set an allow with the same obligations, and changes nothing else', () =>
+  fc.assert(
+    fc.asyncProperty(policies, asked, async (texts, call) => {
+      const granted = { ...call, request: { ...call.request, granted: { shape: 's', grant: '' } } };
+      const before = await decide(texts, granted);
+      const { agent, connection } = call.request;
+      const reviewers = [{ name: 'local:alice', groups: [] }];
+      const after = await decide(texts, granted, { approval: 'a', agent, connection, shape: 's', reviewers });
+      if (before.effect !== 'ask') return assert.deepEqual(after, before);
+      const { reason: _reason, hint: _hint, terms: _terms, ...kept } = before;
+      assert.deepEqual(after, { ...kept, effect: 'allow', reasonCode: 'AllowedByApproval' });
+    }),
+    { numRuns: 300 },
+  ));
 
 test('an ask added to any set leaves every refusal by a rule', () =>
   fc.assert(

@@ -1,5 +1,8 @@
 import { isMap, isNode, isScalar, isSeq, type Node, type Scalar, type YAMLMap } from 'yaml';
 
+const durationForm = /^(0|[1-9]\d{0,5})([smh])$/;
+const unitsMs: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+
 /** Reads a YAML tree as a form with known fields, and says of every fault where it stands. */
 export class FormReader {
   readonly #source: string;
@@ -85,6 +88,25 @@ export class FormReader {
       if (text !== '' && !fits(text)) this.fault(item, message);
       return text;
     });
+  }
+
+  /**
+   * How long, written 30s, 10m or 2h: milliseconds, within limits; `null` where the field is left out or at fault.
+   * `message` says what is meant.
+   */
+  duration(
+    map: YAMLMap,
+    key: string,
+    { shortestMs, longestMs }: { readonly shortestMs: number; readonly longestMs: number },
+    message: string,
+  ): number | null {
+    const written = this.optionalText(map, key);
+    if (written === '') return null;
+    const [, count = '', unit = ''] = durationForm.exec(written) ?? [];
+    const ms = Number(count) * (unitsMs[unit] ?? 0);
+    if (unit !== '' && ms >= shortestMs && ms <= longestMs) return ms;
+    this.fault(map.get(key, true), message);
+    return null;
   }
 
   /** `within`: of a text, the character that is at fault. */
