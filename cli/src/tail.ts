@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
-import type { Effect, Outcome, ReasonCode } from '@sluice/model';
+import type { ApprovalState, Effect, Outcome, ReasonCode } from '@sluice/model';
 import type { HomePaths } from './home.ts';
 import { listenRunning, tailPath } from './running.ts';
 import { placeOf, printable } from './text.ts';
 
-/** What a call is about; all empty for the outcome of one that was decided before anybody listened. */
+/** What a call is about; all empty for one that was first decided before anybody listened. */
 export interface TailCall {
   readonly agent: string;
   readonly verb: string;
@@ -16,7 +16,10 @@ export interface TailCall {
   readonly name: string;
 }
 
-/** One line of `sluice tail --json`. `at`: ISO 8601, UTC. */
+/**
+ * One line of `sluice tail --json`. `at`: ISO 8601, UTC. A call that a reviewer lets through is decided twice: `ask`, then
+ * `allow`.
+ */
 export type TailEvent =
   | (TailCall & {
       readonly kind: 'decision';
@@ -34,6 +37,17 @@ export type TailEvent =
       readonly status: number;
       readonly reasonCode: ReasonCode | '';
       readonly durationMs: number;
+    })
+  /** A vote, or a new state of an approval. */
+  | (TailCall & {
+      readonly kind: 'approval';
+      /** The call that asked. */
+      readonly call: string;
+      readonly at: string;
+      readonly approval: string;
+      readonly state: ApprovalState;
+      /** Who voted; empty where nobody did. */
+      readonly by: string;
     })
   /** So many lines were dropped here: the listener was too slow. */
   | { readonly kind: 'skipped'; readonly count: number };
@@ -79,6 +93,9 @@ export function tailLine(event: TailEvent): string {
 
 function whatOf(event: Exclude<TailEvent, { kind: 'skipped' }>): string {
   if (event.kind === 'decision') return `${event.effect} ${event.reasonCode}`;
+  if (event.kind === 'approval') {
+    return `approval ${event.approval} ${event.state}${event.by === '' ? '' : `, ${event.by} voted`}`;
+  }
   const status = event.status === 0 ? '' : ` ${event.status}`;
   const reason = event.reasonCode === '' ? '' : ` ${event.reasonCode}`;
   return `${event.outcome}${status}${reason} after ${event.durationMs.toFixed(1)} ms`;

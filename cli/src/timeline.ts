@@ -1,4 +1,5 @@
 import { type BodyNote, type CallRow, type FrameMeta, type FrameRow, outcomes, resourceName } from '@sluice/model';
+import { approvalLines, secondDecisionLines } from './approval-lines.ts';
 import { layOutJson } from './json.ts';
 import { placeOf, printable } from './text.ts';
 
@@ -10,22 +11,34 @@ const column = ' '.repeat(16);
  * `row`: the call as it is listed; `null` when its first frame is not there, and so it is not.
  */
 export function callTimeline(row: CallRow | null, frames: readonly FrameRow[], maxLines: number): string {
-  const lines: string[] = [];
   // A call that goes on in its writer's next ledger has frames in two.
   const answered = frames.filter(({ kind }) => kind === 'response').sort((a, b) => a.offset - b.offset);
   const ends = frames.filter(({ kind }) => kind === 'outcome');
   const end = ends.find((frame) => (metaOf(frame) as FrameMeta['outcome']).outcome !== 'presumed-unknown') ?? ends[0];
+  const own: Entry[] = [];
   for (const frame of frames) {
-    if (frame.kind === 'call') lines.push(...callLines(frame, maxLines));
+    if (frame.kind === 'call') own.push({ kind: 'call', at: frame.at, lines: callLines(frame, maxLines) });
+  }
+  for (const frame of frames) {
+    if (frame.kind !== 'decision') continue;
+    const lines = timed(frame.at, secondDecisionLines(metaOf(frame) as FrameMeta['decision']));
+    own.push({ kind: 'approval', at: frame.at, lines });
   }
   const first = answered[0];
   if (first !== undefined) {
     const meta = metaOf(first) as FrameMeta['response'];
-    lines.push('', `${clock(first.at)}  answered ${meta.status} ${meta.contentType}`);
-    lines.push(...bodyLines(Buffer.concat(answered.map(bytesOf)), maxLines));
+    const body = bodyLines(Buffer.concat(answered.map(bytesOf)), maxLines);
+    const lines = [`${clock(first.at)}  answered ${meta.status} ${meta.contentType}`, ...body];
+    own.push({ kind: 'answer', at: first.at, lines });
   }
+  if (end !== undefined) own.push({ kind: 'end', at: end.at, lines: outcomeLines(end, answered) });
+  const lines = merged(own, approvalEntries(frames)).flatMap((entry, index, all) =>
+    // What is said of an approval stands together.
+    index > 0 && !(entry.kind === 'approval' && all[index - 1]?.kind === 'approval')
+      ? ['', ...entry.lines]
+      : entry.lines,
+  );
   if (end === undefined) lines.push('', 'running: no outcome yet');
-  else lines.push('', ...outcomeLines(end, answered));
   const missing = incompleteLine(row);
   if (missing !== null) lines.push('', missing);
   return `${lines.map(printable).join('\n')}\n`;
@@ -55,6 +68,41 @@ export function sessionEntry(call: CallRow, before: CallRow | null, first: CallR
     `${column}${call.id}`,
   ];
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** What happened at one time. `at`: ISO 8601, UTC. */
+interface Entry {
+  readonly kind: 'call' | 'approval' | 'answer' | 'end';
+  readonly at: string;
+  readonly lines: readonly string[];
+}
+
+/** What became of the approval that a call asked for, each event once: it may be recorded twice. */
+function approvalEntries(frames: readonly FrameRow[]): Entry[] {
+  const events = new Map<string, Entry & { readonly seq: number }>();
+  for (const frame of frames) {
+    if (frame.kind !== 'approval') continue;
+    const meta = metaOf(frame) as FrameMeta['approval'];
+    const at = new Date(meta.atMs).toISOString();
+    const lines = timed(at, approvalLines(meta, frame.call));
+    if (lines.length > 0) events.set(`${meta.approval} ${meta.seq}`, { kind: 'approval', at, lines, seq: meta.seq });
+  }
+  return [...events.values()].sort((a, b) => a.seq - b.seq);
+}
+
+/** By time, except that each list keeps its order, and the call comes first: the clocks of two writers may differ. */
+function merged(own: readonly Entry[], approvals: readonly Entry[]): Entry[] {
+  const left = [...approvals];
+  const all: Entry[] = [];
+  for (const entry of own) {
+    if (entry.kind !== 'call') while (left[0] !== undefined && left[0].at <= entry.at) all.push(...left.splice(0, 1));
+    all.push(entry);
+  }
+  return [...all, ...left];
+}
+
+function timed(at: string, [first, ...more]: readonly string[]): string[] {
+  return first === undefined ? [] : [`${clock(at)}  ${first}`, ...more.map((line) => column + line)];
 }
 
 /** What is said of a call whose record lacks something. */

@@ -4,7 +4,15 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { type TestContext, test } from 'node:test';
-import { encodeFrame, type FrameMeta, noHash, type Outcome, streams } from '@sluice/model';
+import {
+  type ApprovalEvent,
+  type ApprovalState,
+  encodeFrame,
+  type FrameMeta,
+  noHash,
+  type Outcome,
+  streams,
+} from '@sluice/model';
 import { type Broker, createLogger, openBroker } from '@sluice/runtime';
 import { removeScratch, scratch, TestBroker, until, within } from '@sluice/testing';
 import { type HomePaths, homePaths } from '../home.ts';
@@ -46,15 +54,16 @@ async function bench(t: TestContext): Promise<Bench> {
 }
 
 let seq = 0;
-function publish<K extends 'call' | 'outcome'>(
+function publish<K extends 'call' | 'decision' | 'approval' | 'outcome'>(
   broker: Broker,
   n: number,
   kind: K,
   meta: FrameMeta[K],
   bytes = 0,
+  ledger = 'l',
 ): Buffer {
   const { message } = encodeFrame({
-    ledger: 'l',
+    ledger,
     seq: ++seq,
     call: call(n),
     session: '0'.repeat(32),
@@ -153,6 +162,110 @@ test('each call is told at its decision and at its outcome, each frame once, whi
   await within('the end of the tail', ending);
   await until('the end of its connection', () => opened.every(({ nats }) => nats.isClosed()));
   assert.equal(opened.length, 1);
+});
+
+test('a call that needs an approval is told at its ask, at each vote and state, and at its second decision', async (t) => {
+  const around = await bench(t);
+  const { home, broker } = around;
+  const [mine, others] = [running(home, { json: true, agent: 'asker' }), running(home, {})];
+  await untilHeard(around, others.text);
+  // The other listens when it is answered one that is its own.
+  await until('the one of the agent to listen', () => {
+    publish(broker, 7, 'call', asked('asker'));
+    return mine.text() !== '';
+  });
+  const usual = asked('asker');
+  const held: FrameMeta['call'] = {
+    ...usual,
+    decision: { ...usual.decision, effect: 'ask', reasonCode: 'ApprovalRequired' },
+    held: { shape: 's', look: null },
+  };
+  const told = (at: number, event: ApprovalEvent, state: ApprovalState, ledger: string): void => {
+    const meta = { approval: 'a1', seq: at, atMs: 1_795_435_787_932 + at * 1_000, event, state };
+    publish(broker, 1, 'approval', meta, 0, ledger);
+  };
+  const requested: ApprovalEvent = {
+    id: 'r',
+    kind: 'requested',
+    request: {
+      ...usual,
+      call: call(1),
+      session: '0'.repeat(32),
+      bodyBytes: 0,
+      exact: 'e',
+      shape: 's',
+      mayDiffer: [],
+      object: { kind: 'none' },
+      policy: 'p',
+      rule: 'r',
+      reason: '',
+      policyVersion: '',
+      authority: 1,
+      terms: { reviewers: [], quorum: 2, holdMs: 0, expiresMs: 0 },
+    },
+  };
+  const approve = (name: string): ApprovalEvent => {
+    return { id: name, kind: 'voted', vote: 'approve', reviewer: { name, groups: [] }, reason: '', more: 0 };
+  };
+  publish(broker, 1, 'call', held);
+  told(1, requested, 'pending', 'approval-1');
+  told(2, approve('local:alice'), 'pending', 'approval-1');
+  told(2, approve('local:alice'), 'pending', 'approval-2');
+  told(3, approve('oidc:bob'), 'approved', 'approval-2');
+  told(4, { id: 't', kind: 'taken', call: call(1), exact: 'e', shape: 's', instance: 'i' }, 'used', 'approval-2');
+  publish(broker, 1, 'decision', {
+    decision: { ...usual.decision, reasonCode: 'AllowedByApproval' },
+    approval: 'a1',
+    reviewers: ['local:alice', 'oidc:bob'],
+    precondition: { kind: 'none' },
+  });
+  told(5, { id: 'c', kind: 'concluded', call: call(1), end: 'known' }, 'used', 'approval-2');
+  publish(broker, 1, 'outcome', ended('completed'));
+  await until('the last line', () => [mine, others].every(({ text }) => text().includes('completed')));
+  const about = 'asker: get deployments.apps n/p';
+  assert.deepEqual(
+    others
+      .text()
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line.endsWith(call(1))),
+    [
+      `12:09:47.932  ${about}  ask ApprovalRequired  ${call(1)}`,
+      `12:09:48.932  ${about}  approval a1 pending  ${call(1)}`,
+      `12:09:49.932  ${about}  approval a1 pending, local:alice voted  ${call(1)}`,
+      `12:09:50.932  ${about}  approval a1 approved, oidc:bob voted  ${call(1)}`,
+      `12:09:51.932  ${about}  approval a1 used  ${call(1)}`,
+      `12:09:47.932  ${about}  allow AllowedByApproval  ${call(1)}`,
+      `12:09:47.932  ${about}  completed 200 after 12.3 ms  ${call(1)}`,
+    ],
+  );
+  const events = mine
+    .text()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TailEvent)
+    .filter((event) => event.kind !== 'skipped' && event.call === call(1));
+  assert.deepEqual(
+    events.map(({ kind }) => kind),
+    ['decision', 'approval', 'approval', 'approval', 'approval', 'decision', 'outcome'],
+  );
+  assert.deepEqual(events[3], {
+    kind: 'approval',
+    call: call(1),
+    at: '2026-11-23T12:09:50.932Z',
+    agent: 'asker',
+    verb: 'get',
+    resource: 'deployments.apps',
+    namespace: 'n',
+    name: 'p',
+    approval: 'a1',
+    state: 'approved',
+    by: 'oidc:bob',
+  });
+  for (const { stop, ending } of [mine, others]) {
+    stop.abort();
+    await within('its end', ending);
+  }
 });
 
 test('two listeners share one connection, each hears what it asked for, and the last to go closes it', async (t) => {
@@ -256,5 +369,9 @@ test('what an agent named cannot command the terminal or make lines of its own',
     reasonCode: 'AllowedByRule',
   });
   assert.equal(line, '12:10:16.123  a\\u001b[2J\\nb: get /version  allow AllowedByRule  c\n');
+  const about = { agent: 'a', verb: 'get', resource: 'pods', namespace: '', name: '' };
+  const event = { kind: 'approval', call: 'c', at: '2026-11-23T12:10:16.123Z', state: 'denied' } as const;
+  const voted = tailLine({ ...event, ...about, approval: 'i', by: 'local:\u009bx\ny' });
+  assert.equal(voted, '12:10:16.123  a: get pods  approval i denied, local:\\u009bx\\ny voted  c\n');
   assert.equal(tailLine({ kind: 'skipped', count: 3 }), '… 3 skipped …\n');
 });

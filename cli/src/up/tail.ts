@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decodeFrame, type FrameMeta, resourceName, streams } from '@sluice/model';
+import { decodeFrame, type Frame, type FrameMeta, resourceName, streams } from '@sluice/model';
 import type { Broker } from '@sluice/runtime';
 import type { TailCall, TailEvent } from '../tail.ts';
 
 /** A listener may be so far behind; what comes then is counted and dropped. */
 const behindBytes = 1 << 20;
-/** So many calls are remembered, to say at its outcome which one ended. */
-const knownCalls = 10_000;
+/** So many calls are remembered, to say at its outcome which one ended; and so many approvals. */
+const known = 10_000;
 /** A listener that takes nothing holds up no stop for longer. */
 const farewellMs = 1_000;
 
@@ -19,6 +19,8 @@ export class Tail {
   readonly #open: () => Promise<Broker>;
   readonly #listeners = new Set<Listener>();
   readonly #calls = new Map<string, TailCall>();
+  /** Of each approval the last event, which may be recorded again in another ledger, and what it led to. */
+  readonly #approvals = new Map<string, Pick<FrameMeta['approval'], 'seq' | 'state'>>();
   /** The last frame of each ledger: a writer publishes again what was not acknowledged. */
   readonly #heard = new Map<string, number>();
   #broker: Promise<Broker> | null = null;
@@ -63,50 +65,78 @@ export class Tail {
     this.#drained = this.#broker.then((broker) => broker.drain()).catch(() => undefined);
     this.#broker = null;
     this.#calls.clear();
+    this.#approvals.clear();
     this.#heard.clear();
   }
 
   /** What a message tells; `null` where that is nothing, or nothing new, or no frame at all. */
-  #read(message: Uint8Array): Exclude<TailEvent, { kind: 'skipped' }> | null {
+  #read(message: Uint8Array): Told | null {
     try {
-      const { kind, call, ledger, seq, atMicros, meta } = decodeFrame(message);
-      if (kind !== 'call' && kind !== 'outcome') return null;
+      const frame = decodeFrame(message);
+      const { kind, ledger, seq } = frame;
+      if (kind !== 'call' && kind !== 'decision' && kind !== 'approval' && kind !== 'outcome') return null;
       if (seq <= (this.#heard.get(ledger) ?? 0)) return null;
       this.#heard.set(ledger, seq);
-      const at = new Date(atMicros / 1000).toISOString();
-      if (kind === 'call') {
-        const known = aboutCall(JSON.parse(meta) as FrameMeta['call']);
-        this.#know(call, known.about);
-        return { kind: 'decision', call, at, ...known.about, ...known.decision };
-      }
-      const { outcome, status, reasonCode, durationMicros } = JSON.parse(meta) as FrameMeta['outcome'];
-      const about = this.#calls.get(call) ?? unknownCall;
-      return { kind: 'outcome', call, at, ...about, outcome, status, reasonCode, durationMs: durationMicros / 1000 };
+      return this.#told(kind, frame);
     } catch {
       return null;
     }
   }
 
-  #know(call: string, about: TailCall): void {
-    this.#calls.set(call, about);
-    const [oldest] = this.#calls.keys();
-    if (this.#calls.size > knownCalls && oldest !== undefined) this.#calls.delete(oldest);
+  #told(kind: 'call' | 'decision' | 'approval' | 'outcome', { call, atMicros, meta }: Frame): Told | null {
+    const at = new Date(atMicros / 1000).toISOString();
+    if (kind === 'call') {
+      const asked = JSON.parse(meta) as FrameMeta['call'];
+      const about = aboutCall(asked);
+      remember(this.#calls, call, about);
+      return { kind: 'decision', call, at, ...about, ...decisionOf(asked) };
+    }
+    const about = this.#calls.get(call) ?? unknownCall;
+    if (kind === 'decision') {
+      return { kind, call, at, ...about, ...decisionOf(JSON.parse(meta) as FrameMeta['decision']) };
+    }
+    if (kind === 'approval') return this.#approval(call, JSON.parse(meta) as FrameMeta['approval']);
+    const { outcome, status, reasonCode, durationMicros } = JSON.parse(meta) as FrameMeta['outcome'];
+    return { kind, call, at, ...about, outcome, status, reasonCode, durationMs: durationMicros / 1000 };
+  }
+
+  /** A vote, or a new state; other events tell nothing that the calls do not. */
+  #approval(call: string, { approval, seq, atMs, event, state }: FrameMeta['approval']): Told | null {
+    const before = this.#approvals.get(approval);
+    if (before !== undefined && seq <= before.seq) return null;
+    remember(this.#approvals, approval, { seq, state });
+    if (event.kind !== 'voted' && state === before?.state) return null;
+    const about = event.kind === 'requested' ? aboutCall(event.request) : (this.#calls.get(call) ?? unknownCall);
+    const by = event.kind === 'voted' ? event.reviewer.name : '';
+    return { kind: 'approval', call, at: new Date(atMs).toISOString(), ...about, approval, state, by };
   }
 }
 
-/** Of a call that was decided before anybody listened. */
+/** What is told of calls and approvals. */
+type Told = Exclude<TailEvent, { kind: 'skipped' }>;
+
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.set(key, value);
+  const [oldest] = map.keys();
+  if (map.size > known && oldest !== undefined) map.delete(oldest);
+}
+
+/** Of a call that was first decided before anybody listened. */
 const unknownCall: TailCall = { agent: '', verb: '', resource: '', namespace: '', name: '' };
 
-function aboutCall({ agent, attributes, decision }: FrameMeta['call']) {
+function aboutCall({ agent, attributes }: Pick<FrameMeta['call'], 'agent' | 'attributes'>): TailCall {
   const isResource = attributes.kind === 'resource';
-  const about: TailCall = {
+  return {
     agent: agent.name,
     verb: attributes.verb,
     resource: isResource ? resourceName(attributes) : attributes.path,
     namespace: isResource ? attributes.namespace : '',
     name: isResource ? attributes.name : '',
   };
-  return { about, decision: { effect: decision.effect, reasonCode: decision.reasonCode } };
+}
+
+function decisionOf({ decision }: Pick<FrameMeta['call'], 'decision'>) {
+  return { effect: decision.effect, reasonCode: decision.reasonCode };
 }
 
 /** One who listens, and what was dropped of what it should have heard. */
@@ -121,7 +151,7 @@ class Listener {
     response.on('drain', () => this.#confess());
   }
 
-  tell(event: Exclude<TailEvent, { kind: 'skipped' }>): void {
+  tell(event: Told): void {
     if (this.#agent !== null && event.agent !== this.#agent) return;
     if (this.#response.writableLength > behindBytes) {
       this.#skipped++;

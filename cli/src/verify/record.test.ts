@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Head } from '@sluice/model';
+import type { FrameMeta, Head } from '@sluice/model';
 import { Faults } from './faults.ts';
-import { type History, history, LedgerFixture, names, newWriter, type Row } from './fixtures.ts';
+import { type History, history, LedgerFixture, names, newWriter, type Row, rowOf } from './fixtures.ts';
 import { RecordCheck, type Verdict } from './record.ts';
 import { Roots, SecondHomeReader } from './second-home.ts';
 
@@ -179,6 +179,85 @@ test('a key may sign for the service it is certified for, and no other', () => {
     [nextRecorder, 1, 'second-home'],
     [nextRecorder, 1, 'opened'],
   ]);
+});
+
+const approvalLedger = nextIngress.replace('ingress', 'approval');
+
+/** A record with an approval: its events in a ledger of the service that keeps them, the decision by it in that of its call. */
+function approved(): History {
+  const record = history();
+  const event = (seq: number, state: 'pending' | 'approved'): string => {
+    const reviewer = { name: 'local:alice', groups: [] };
+    const voted = { id: `e${seq}`, kind: 'voted', vote: 'approve', reviewer, reason: '', more: 0 } as const;
+    return JSON.stringify({ approval: 'a1', seq, atMs: seq, event: voted, state } satisfies FrameMeta['approval']);
+  };
+  const told = new LedgerFixture(approvalLedger, newWriter(record.rootKey, 'approval')).open();
+  told.write('approval', event(1, 'pending'), 1).write('approval', event(2, 'approved'), 1).seal();
+  const again: FrameMeta['decision'] = {
+    decision: {
+      effect: 'allow',
+      policy: 'p',
+      rule: 'r',
+      reasonCode: 'AllowedByApproval',
+      reason: '',
+      policyVersion: 'v',
+      authority: 1,
+      impersonate: null,
+    },
+    approval: 'a1',
+    reviewers: ['local:alice'],
+    precondition: { kind: 'absent' },
+  };
+  const ingress = new LedgerFixture(nextIngress, record.ingress).open().write('call', '{}', 1);
+  ingress.write('decision', JSON.stringify(again), 1).write('outcome', '{}', 1).close();
+  return restarted(withLedgers(record, told.close(), ingress));
+}
+
+test('approvals are proven as calls are: their ledgers by a key of their own, second decisions in the ledgers of calls', () => {
+  const record = approved();
+  const { faults, unproven, frames } = check(record);
+  assert.deepEqual([faults, unproven], [[], check(restarted(history())).unproven]);
+  assert.equal(frames, record.rows.length);
+});
+
+test('a vote or a second decision that was changed, hidden or taken away is named', () => {
+  const record = approved();
+  const others = (ledger: string, seq: number, put: (row: Row) => readonly Row[]): History => ({
+    ...record,
+    rows: record.rows.flatMap((row) => (row.ledger === ledger && row.seq === seq ? put(row) : [row])),
+  });
+  const rewritten = (row: Row): readonly Row[] => {
+    const meta = row.meta.replace('local:alice', 'local:mallory');
+    return [rowOf({ ...row, meta, prev: row.header.subarray(-64, -32) }).row];
+  };
+  for (const [ledger, seq] of [
+    [approvalLedger, 3],
+    [nextIngress, 3],
+  ] as const) {
+    const faultsOf = (put: (row: Row) => readonly Row[]) => check(others(ledger, seq, put)).faults;
+    const renamed = faultsOf((row) => [{ ...row, meta: row.meta.replace('alice', 'mallory') }]);
+    assert.deepEqual(renamed, [[ledger, seq, 'column']]);
+    assert.deepEqual(
+      faultsOf((row) => [{ ...row, kind: 'response' }]),
+      [[ledger, seq, 'column']],
+    );
+    assert.deepEqual(
+      faultsOf(() => []),
+      [[ledger, seq, 'missing']],
+    );
+    assert.deepEqual(faultsOf(rewritten)[0], [ledger, seq + 1, 'chain']);
+  }
+  assert.ok(
+    check(without(record, ({ ledger }) => ledger === approvalLedger)).faults.some(([, , what]) => what === 'gone'),
+  );
+});
+
+test('no other service may write approvals with its key', () => {
+  const record = approved();
+  const posing = new LedgerFixture(approvalLedger, record.ingress).open().calls(1).seal();
+  assert.ok(
+    check(withLedgers(record, posing)).faults.some((fault) => fault.join(' ') === `${approvalLedger} 1 opened`),
+  );
 });
 
 test('a first frame names the ledger before its own', () => {

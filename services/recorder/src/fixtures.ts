@@ -1,5 +1,5 @@
 // What the recorder's tests put into a record.
-import { encodeFrame, type FrameKind, type FrameMeta, noHash } from '@sluice/model';
+import { type ApprovalEvent, type Effect, encodeFrame, type FrameKind, type FrameMeta, noHash } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
 
 export const everyByte: Buffer = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
@@ -8,7 +8,9 @@ export const sessionId = (n: number): string => String(n).padStart(32, '0');
 /** 2026-11-23T12:09:47.932Z, in microseconds. */
 export const epochMicros = 1_795_435_787_932_000;
 
-export const asked = (effect: 'allow' | 'deny', agent = 'demo'): FrameMeta['call'] => ({
+const decidedCodes = { allow: 'AllowedByRule', ask: 'ApprovalRequired', deny: 'DeniedByRule' } as const;
+
+export const asked = (effect: Effect, agent = 'demo'): FrameMeta['call'] => ({
   agent: { name: agent, issuer: 'https://issuer', groups: ['agents/a', 'agents/b'] },
   connection: 'c',
   attributes: {
@@ -30,12 +32,56 @@ export const asked = (effect: 'allow' | 'deny', agent = 'demo'): FrameMeta['call
     effect,
     policy: 'p',
     rule: 'r',
-    reasonCode: effect === 'allow' ? 'AllowedByRule' : 'DeniedByRule',
+    reasonCode: decidedCodes[effect],
     reason: effect === 'allow' ? '' : 'Because.',
     authority: 7,
     policyVersion: '0123456789abcdef',
     impersonate: effect === 'allow' ? { user: 'sluice:tier:x', groups: ['sluice:x'] } : null,
   },
+  ...(effect === 'ask' ? { held: { shape: 'shape', look: null } } : {}),
+});
+
+/** The second decision of a call that was held. */
+export const letThrough = (approval: string, reviewers: readonly string[]): FrameMeta['decision'] => ({
+  decision: { ...asked('allow').decision, rule: 'asks', reasonCode: 'AllowedByApproval', authority: 8 },
+  approval,
+  reviewers,
+  precondition: { kind: 'known', uid: 'u', resourceVersion: '7' },
+});
+
+/** What `asked` asks, as a reviewer is asked it. */
+export const requested = (n: number, agent = 'demo'): ApprovalEvent => {
+  const { connection, attributes, method, target, ...call } = asked('ask', agent);
+  const request: Extract<ApprovalEvent, { kind: 'requested' }>['request'] = {
+    call: callId(n),
+    session: sessionId(n),
+    agent: call.agent,
+    connection,
+    attributes,
+    method,
+    target,
+    bodyBytes: 0,
+    exact: 'exact',
+    shape: 'shape',
+    mayDiffer: [],
+    object: { kind: 'absent' },
+    policy: 'p',
+    rule: 'asks',
+    reason: 'A person looks at it.',
+    policyVersion: '0123456789abcdef',
+    authority: 7,
+    terms: { reviewers: [], quorum: 1, holdMs: 30_000, expiresMs: 600_000 },
+  };
+  return { id: `requested-${n}`, kind: 'requested', request };
+};
+
+export const voted = (vote: 'approve' | 'deny', name: string, reason: string): ApprovalEvent => ({
+  id: `voted-${name}`,
+  kind: 'voted',
+  vote,
+  reviewer: { name, groups: ['group:sre'] },
+  reason,
+  more: 0,
 });
 
 export const ended = (outcome: FrameMeta['outcome']['outcome'], status: number): FrameMeta['outcome'] => ({

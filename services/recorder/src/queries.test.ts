@@ -4,9 +4,9 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { FrameMeta, Outcome } from '@sluice/model';
+import type { ApprovalEvent, ApprovalState, FrameMeta, Outcome } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { asked, callId, ended, sessionId, stored } from './fixtures.ts';
+import { asked, callId, ended, requested, sessionId, stored, voted } from './fixtures.ts';
 import { guardSql } from './sql-guard.ts';
 import { openStore, type Store } from './store.ts';
 
@@ -211,9 +211,45 @@ const planted: readonly Planted[] = [
   },
 ];
 
+/** An approval that call `id` asked for, a minute between its events. */
+function approvalOf(id: number, hoursAgo: number, events: readonly (readonly [ApprovalEvent, ApprovalState])[]) {
+  return events.map(([event, state], index) => {
+    const atMs = startMs - hoursAgo * 3_600_000 + index * 60_000;
+    const meta = { approval: `approval-${id}`, seq: index + 1, atMs, event, state };
+    const place = { ledger: 'approval', seq: ++seq, call: callId(id), session: sessionId(1) };
+    return stored({ ...place, kind: 'approval', meta, atMicros: atMs * 1_000 });
+  });
+}
+const taken = (id: number): ApprovalEvent => {
+  return { id: `taken-${id}`, kind: 'taken', call: callId(id), exact: 'exact', instance: 'ingress' };
+};
+const approve = voted('approve', 'local:ann', 'Go.');
+const approvals: readonly StoredFrame[] = [
+  ...approvalOf(50, 3, [
+    [requested(50, 'dep'), 'pending'],
+    [approve, 'pending'],
+    [voted('approve', 'local:bob', ''), 'approved'],
+    [taken(50), 'used'],
+  ]),
+  ...approvalOf(51, 2, [
+    [requested(51, 'dep'), 'pending'],
+    [approve, 'pending'],
+    [voted('deny', 'local:bob', 'No.'), 'denied'],
+  ]),
+  ...approvalOf(52, 1, [
+    [requested(52), 'pending'],
+    [{ id: 'e', kind: 'expired' }, 'expired'],
+  ]),
+  ...approvalOf(53, 50, [
+    [requested(53), 'pending'],
+    [approve, 'approved'],
+    [{ id: 'f', kind: 'expired' }, 'expired'],
+  ]),
+];
+
 before(async () => {
   store = await openStore({ kind: 'embedded', dir });
-  await store.insert(planted.flatMap(framesOf));
+  await store.insert([...planted.flatMap(framesOf), ...approvals]);
 });
 after(async () => {
   await store.close();
@@ -308,9 +344,46 @@ test('slowest: the longest first, no watches, no more than asked for', async () 
   ]);
 });
 
+const scaled = 'patch deployments.apps/scale n/web';
+const minute = 1 / 60;
+
+test('who-approved: what reviewers let through, in their words, with the calls that used it', async () => {
+  const recent = [
+    at(3 - 2 * minute),
+    ['local:ann', 'local:bob'],
+    ['Go.', ''],
+    'dep',
+    scaled,
+    'asks',
+    'used',
+    [callId(50)],
+    'approval-50',
+  ];
+  assert.deepEqual(await answer('who-approved', { days: '30' }), [
+    recent,
+    [at(50 - minute), ['local:ann'], ['Go.'], 'demo', scaled, 'asks', 'expired', [], 'approval-53'],
+  ]);
+  assert.deepEqual(await answer('who-approved', { days: '1' }), [recent]);
+});
+
+test('asked: what agents asked for, and what became of it', async () => {
+  const why = [scaled, 'asks', 'A person looks at it.'];
+  const both = ['local:ann', 'local:bob'];
+  const recent = [
+    [at(1), 'demo', ...why, 'expired', [], null, '0', callId(52), 'approval-52'],
+    [at(2), 'dep', ...why, 'denied', both, '120', '0', callId(51), 'approval-51'],
+    [at(3), 'dep', ...why, 'used', both, '120', '1', callId(50), 'approval-50'],
+  ];
+  assert.deepEqual(await answer('asked', { days: '1' }), recent);
+  assert.deepEqual(await answer('asked', { days: '7' }), [
+    ...recent,
+    [at(50), 'demo', ...why, 'expired', ['local:ann'], '60', '0', callId(53), 'approval-53'],
+  ]);
+});
+
 test('every named query passes the guard with the parameters that its comment names, and is tested here', () => {
   const files = globSync('*.sql', { cwd: directory });
-  assert.ok(files.length >= 7);
+  assert.ok(files.length >= 9);
   const tests = readFileSync(import.meta.filename, 'utf8');
   for (const file of files) {
     const sql = readFileSync(join(directory, file), 'utf8');

@@ -400,6 +400,7 @@ test('views have the columns that they promise', async () => {
     rule: 'r',
     reasonCode: 'AllowedByRule',
     reason: '',
+    approval: null,
     status: 200,
     outcome: 'completed',
     durationMs: 1.5,
@@ -424,6 +425,8 @@ test('views have the columns that they promise', async () => {
     rule: 'r',
     reasonCode: 'AllowedByRule',
     reason: '',
+    approval: null,
+    reviewers: [],
     policyVersion: '0123456789abcdef',
     authority: 7,
     impersonateUser: 'sluice:tier:x',
@@ -458,7 +461,7 @@ test('views have the columns that they promise', async () => {
 
 test('docs/record.md names every column of every view, with its type', async () => {
   const page = readFileSync(join(import.meta.dirname, '../../../docs/record.md'), 'utf8');
-  for (const view of ['calls', 'decisions', 'sessions', 'frames']) {
+  for (const view of ['calls', 'decisions', 'approvals', 'sessions', 'frames']) {
     const section = page.split(/^### /m).find((text) => text.startsWith(`${view}\n`)) ?? assert.fail(view);
     const documented = [...section.matchAll(/^\| `(\w+)` \| (\S+) \|/gm)].map(([, name, type]) => [name, type]);
     const columns = await hand.select<{ name: string; type: string }>(`DESCRIBE ${view}`);

@@ -134,10 +134,13 @@ export function openRecords(pool: Pool): Records {
   };
 }
 
-/** What of a call each filter compares. */
+const hasEffect = "JSONExtractString(meta, 'decision', 'effect') = {effect:String}";
+const decidedAgain = "SELECT call FROM record WHERE kind = 'decision'";
+
+/** What of a call each filter compares. Of two decisions the second counts; few calls have one. */
 const filters = {
   agent: "JSONExtractString(meta, 'agent', 'name') = {agent:String}",
-  effect: "JSONExtractString(meta, 'decision', 'effect') = {effect:String}",
+  effect: `(${hasEffect} AND call NOT IN (${decidedAgain}) OR call IN (${decidedAgain} AND ${hasEffect}))`,
   session: 'session = {session:String}',
   call: 'call = {call:String}',
   sinceMs: 'at >= fromUnixTimestamp64Milli({sinceMs:Int64})',

@@ -90,6 +90,7 @@ async function upToDate(): Promise<void> {
     'SELECT name, engine FROM system.tables WHERE database = currentDatabase() ORDER BY name',
   );
   assert.deepEqual(Object.fromEntries(tables.map(({ name, engine }) => [name, engine])), {
+    approvals: 'View',
     calls: 'View',
     decisions: 'View',
     frames: 'View',
@@ -121,6 +122,24 @@ test('the frames of a database without versions move, byte for byte, and what wa
   assert.deepEqual(await database.select('SELECT reason, hex(message) AS message FROM quarantine'), [
     { reason: 'r', message: '00FF' },
   ]);
+});
+
+test('a database of every earlier version gets the views of this one', async () => {
+  const columnsOf = (view: string) => database.select<{ name: string }>(`DESCRIBE ${view}`);
+  for (let version = 0; version < migrations.length; version++) {
+    for (const statement of statementsSince(0).slice(0, -statementsSince(version).length + 1)) {
+      await database.command(statement);
+    }
+    await migrate(database);
+    await upToDate();
+    for (const view of ['calls', 'decisions']) {
+      assert.ok(
+        (await columnsOf(view)).some(({ name }) => name === 'approval'),
+        `${view} of version ${version}`,
+      );
+    }
+    await empty();
+  }
 });
 
 test('a migration that was broken off after any of its statements, or within the move, is healed by the next', async () => {

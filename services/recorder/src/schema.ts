@@ -1,6 +1,7 @@
 import { ConfigError } from '@sluice/runtime';
 import type { Connection } from './database.ts';
 import { views } from './views.ts';
+import { viewsBeforeApprovals } from './views-before-approvals.ts';
 
 /**
  * What brings a database from one version to the next. Each step may run again, for a process may die before or in any
@@ -66,6 +67,7 @@ export const migrations: readonly (readonly string[])[] = [
     'DROP VIEW IF EXISTS outcomes',
     'DROP TABLE frames SYNC',
   ],
+  viewsBeforeApprovals,
   views,
 ];
 

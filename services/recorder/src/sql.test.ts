@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { Connection } from './database.ts';
-import { asked, callId, ended, sessionId, stored } from './fixtures.ts';
+import { asked, callId, ended, epochMicros, requested, sessionId, stored } from './fixtures.ts';
 import { answerQuestion } from './questions.ts';
 import { openReadOnly, openSql } from './sql.ts';
 import { functionsByKind } from './sql-words.ts';
@@ -22,6 +22,13 @@ before(async () => {
     stored({ ledger: 'l', seq: 1, call: callId(1), kind: 'call', meta: asked('allow') }),
     stored({ ledger: 'l', seq: 2, call: callId(1), kind: 'outcome', meta: ended('completed', 200) }),
     stored({ ledger: 'l', seq: 3, call: callId(2), kind: 'call', meta: asked('deny', 'other') }),
+    stored({
+      ledger: 'a',
+      seq: 1,
+      call: callId(4),
+      kind: 'approval',
+      meta: { approval: 'a', seq: 1, atMs: epochMicros / 1_000, event: requested(4), state: 'pending' },
+    }),
     ...Array.from({ length: 150 }, (_, i) =>
       stored({ ledger: 'm', seq: i + 1, call: callId(3), kind: 'response', meta: { status: 200, contentType: '' } }),
     ),
@@ -58,7 +65,7 @@ test('a query over a view gets columns and rows', async () => {
 });
 
 test('every view can be read, and views can be joined', async () => {
-  for (const view of ['calls', 'decisions', 'sessions', 'frames']) {
+  for (const view of ['calls', 'decisions', 'approvals', 'sessions', 'frames']) {
     assert.equal((await rows(`SELECT * FROM ${view} LIMIT 1`)).length, 1, view);
   }
   const joined = `SELECT c.id, s.calls, f.count, d.effect FROM calls AS c
@@ -70,6 +77,8 @@ test('every view can be read, and views can be joined', async () => {
     [callId(1), '2', '2', 'allow'],
     [callId(2), '2', '1', 'deny'],
   ]);
+  const approved = `SELECT a.agent, c.agent FROM approvals AS a JOIN calls AS c ON c.agent = a.agent`;
+  assert.deepEqual(await rows(approved), [['demo', 'demo']]);
   const threefold = `SELECT count() FROM calls AS c
     LEFT JOIN sessions AS s ON s.id = c.session
     JOIN calls AS again ON again.id = c.id`;

@@ -101,7 +101,7 @@ export async function openStore(database: Database): Promise<Store> {
       return ingest.select<OpenCall>(
         `WITH begun AS (
            SELECT call, any(session) AS session FROM record
-           WHERE startsWith(ledger, {prefix:String}) AND kind IN ('call', 'outcome')
+           WHERE startsWith(ledger, {prefix:String}) AND kind IN ('call', 'decision', 'outcome')
            GROUP BY call HAVING countIf(kind = 'outcome') = 0
          )
          SELECT call, session FROM begun
