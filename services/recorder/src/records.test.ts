@@ -346,7 +346,7 @@ test('calls and sessions are found among many without reading the record from en
     query: `INSERT INTO record (ledger, seq, call, session, kind, at, offset, meta, header, bytes, stream, stream_seq, stored_at)
       SELECT 'many', number + 1, if(number % 100 = 0, '${noCall}', leftPad(toString(intDiv(number, 2)), 36, '0')),
         if(number % 100 = 0, '${noSession}', leftPad(toString(intDiv(number, 1000)), 32, 's')),
-        if(number % 2 = 0, 'call', 'outcome'), fromUnixTimestamp64Micro(toInt64(${epochMicros}) + number * 1000), 0,
+        multiIf(number % 2 = 0, 'call', number = 199999, 'decision', 'outcome'), fromUnixTimestamp64Micro(toInt64(${epochMicros}) + number * 1000), 0,
         if(number % 2 = 0, {meta:String}, '{"outcome":"completed","status":200}'), 'h', 'b', 'calls', number, 0
       FROM numbers(${rows})`,
     query_params: { meta },

@@ -180,7 +180,8 @@ export const views: readonly string[] = [
       d.second.decision AS decision, CAST(d.second.approval AS Nullable(String)) AS approval,
       d.second.reviewers AS reviewers
     FROM (${decidedAgain}) AS d
-    LEFT JOIN (${decided}) AS c ON c.call = d.call AND c.session = d.session
+    LEFT JOIN (${decided} AND call IN (SELECT call FROM record WHERE kind = 'decision')) AS c
+    ON c.call = d.call AND c.session = d.session
   )`,
 
   `CREATE OR REPLACE VIEW approvals AS
