@@ -9,6 +9,7 @@ export * from './object-name.ts';
 export * from './precondition.ts';
 export * from './protobuf.ts';
 export * from './request-info.ts';
+export * from './shape.ts';
 export * from './split.ts';
 export * from './status.ts';
 export * from './strict-json.ts';
