@@ -114,6 +114,15 @@ export class JsonCursor {
     }
   }
 
+  /** Takes any value. */
+  skip(): void {
+    const first = this.peek();
+    if (first === openBrace) this.object(() => this.skip());
+    else if (first === openBracket) this.array(() => this.skip());
+    else if (first === quote) this.string();
+    else this.scalar();
+  }
+
   /** Throws unless only white space is left. */
   end(): void {
     if (this.peek() !== 0 || this.at !== this.bytes.length) throw this.error();

@@ -1,4 +1,4 @@
-import { JsonCursor, openBrace, openBracket, quote } from './json.ts';
+import { JsonCursor, openBrace, quote } from './json.ts';
 
 /** What the body of a create says of its name; empty where it says nothing. */
 export interface ObjectName {
@@ -11,11 +11,11 @@ export function objectName(json: Buffer): ObjectName {
   const cursor = new JsonCursor(json);
   const found = { name: '', generateName: '' };
   members(cursor, (key) => {
-    if (key !== 'metadata') return skip(cursor);
+    if (key !== 'metadata') return cursor.skip();
     members(cursor, (field) => {
       if ((field === 'name' || field === 'generateName') && cursor.peek() === quote)
         found[field] = cursor.text(cursor.string());
-      else skip(cursor);
+      else cursor.skip();
     });
   });
   return found;
@@ -24,13 +24,5 @@ export function objectName(json: Buffer): ObjectName {
 /** The members of an object; anything else is passed over. */
 function members(cursor: JsonCursor, member: (key: string) => void): void {
   if (cursor.peek() === openBrace) cursor.object(member);
-  else skip(cursor);
-}
-
-function skip(cursor: JsonCursor): void {
-  const first = cursor.peek();
-  if (first === openBrace) cursor.object(() => skip(cursor));
-  else if (first === openBracket) cursor.array(() => skip(cursor));
-  else if (first === quote) cursor.string();
-  else cursor.scalar();
+  else cursor.skip();
 }

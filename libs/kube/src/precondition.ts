@@ -1,0 +1,229 @@
+import type { ResourceAttributes } from '@sluice/model';
+import type { HeldCall } from './held-call.ts';
+import { JsonCursor, openBrace, openBracket, quote } from './json.ts';
+import { edited, type Members, type Rules, withMembers } from './json-members.ts';
+import type { Target } from './target.ts';
+
+/** An object in one version. */
+export interface ObjectVersion {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+/**
+ * The request body of a call on one existing object, bound to the object as it was: the server answers 409 when it is
+ * another one by then (422 where a JSON patch changes the version itself). What the body says of uid and version stays
+ * as it is, and the server holds the call to that; so does every other byte. `null`: such a call cannot be bound.
+ * Throws `JsonError` when the body is not JSON though its kind says so.
+ */
+export function withPrecondition(
+  call: HeldCall,
+  object: ObjectVersion,
+): { readonly body: Buffer; readonly contentType: string } | null {
+  const { attributes, method, kind, contentType } = call;
+  if (attributes.kind !== 'resource' || attributes.name === '' || attributes.verb !== verbs.get(method)) return null;
+  if (kind === 'none') {
+    const body = method === 'DELETE' && attributes.subresource === '' ? deleteOptions(call.target, object) : null;
+    return body === null ? null : { body, contentType: 'application/json' };
+  }
+  const known = bodies.find((each) => each.methods.includes(method) && each.contentType === contentType);
+  if (known?.kind !== kind) return null;
+  const body = known.bind(call, attributes, object);
+  return body === null ? null : { body, contentType };
+}
+
+/** What the methods mean; under a legacy prefix in the path, all of them mean something else. */
+const verbs: ReadonlyMap<string, string> = new Map([
+  ['PUT', 'update'],
+  ['PATCH', 'patch'],
+  ['DELETE', 'delete'],
+  ['POST', 'create'],
+]);
+
+interface KnownBody {
+  readonly methods: readonly string[];
+  readonly contentType: string;
+  readonly kind: HeldCall['kind'];
+  readonly bind: (call: HeldCall, attributes: ResourceAttributes, object: ObjectVersion) => Buffer | null;
+}
+
+const bodies: readonly KnownBody[] = [
+  {
+    methods: ['PUT'],
+    contentType: 'application/json',
+    kind: 'json',
+    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, wholeObject),
+  },
+  {
+    methods: ['PATCH'],
+    contentType: 'application/merge-patch+json',
+    kind: 'json',
+    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, patch),
+  },
+  {
+    methods: ['PATCH'],
+    contentType: 'application/strategic-merge-patch+json',
+    kind: 'json',
+    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, strategicPatch),
+  },
+  {
+    methods: ['PATCH'],
+    contentType: 'application/apply-patch+yaml',
+    kind: 'apply',
+    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, patch),
+  },
+  {
+    methods: ['PATCH'],
+    contentType: 'application/json-patch+json',
+    kind: 'json-patch',
+    bind: ({ body }, attributes, object) => {
+      const members = versionOf(attributes, object);
+      return members === null ? null : withOperations(body, members);
+    },
+  },
+  {
+    methods: ['DELETE'],
+    contentType: 'application/json',
+    kind: 'json',
+    bind: ({ body }, { subresource }, object) =>
+      subresource === '' ? withMembers(body, { preconditions: preconditions(object) }, options) : null,
+  },
+  {
+    methods: ['POST'],
+    contentType: 'application/json',
+    kind: 'json',
+    bind: ({ body }, { apiGroup, resource, subresource }, object) =>
+      apiGroup === '' && resource === 'pods' && subresource === 'eviction'
+        ? withMembers(body, { deleteOptions: { preconditions: preconditions(object) } }, options)
+        : null,
+  },
+];
+
+/** Subresources whose body has the version of the object itself. Of others nobody knows whether the server looks. */
+const versioned: ReadonlySet<string> = new Set([
+  '',
+  'approval',
+  'ephemeralcontainers',
+  'finalize',
+  'resize',
+  'scale',
+  'status',
+]);
+
+/**
+ * No version is given twice, so that it tells objects of one name apart, too. The uid is there for a PUT or an apply
+ * that would create an object that is gone: there the server passes over the version. A subresource creates nothing,
+ * and what it shows need not be the object.
+ */
+function versionOf({ subresource }: ResourceAttributes, { uid, resourceVersion }: ObjectVersion): Members | null {
+  if (!versioned.has(subresource)) return null;
+  return subresource === '' ? { uid, resourceVersion } : { resourceVersion };
+}
+
+function withMetadata(
+  body: Buffer,
+  attributes: ResourceAttributes,
+  object: ObjectVersion,
+  rules: Rules,
+): Buffer | null {
+  const metadata = versionOf(attributes, object);
+  return metadata === null ? null : withMembers(body, { metadata }, rules);
+}
+
+function preconditions({ uid, resourceVersion }: ObjectVersion): Members {
+  return { uid, resourceVersion };
+}
+
+/** Options that stand in the query are read by the server only when there is no body: they move into it. */
+function deleteOptions({ query }: Target, object: ObjectVersion): Buffer | null {
+  const moved = new Map<string, unknown>();
+  for (const [name] of query) {
+    const read = deleteParameters.get(name);
+    if (read === undefined || moved.has(name)) continue;
+    const value = read(query.filter(([known]) => known === name).map(([, text]) => text));
+    if (value === undefined) return null;
+    moved.set(name, value);
+  }
+  const made = {
+    kind: 'DeleteOptions',
+    apiVersion: 'v1',
+    ...Object.fromEntries(moved),
+    preconditions: preconditions(object),
+  };
+  return Buffer.from(JSON.stringify(made));
+}
+
+/** The options of a delete that a query can have. `undefined` for what the server may read in a way of its own. */
+const deleteParameters: ReadonlyMap<string, (values: readonly string[]) => unknown> = new Map([
+  ['dryRun', (values: readonly string[]): unknown => values],
+  ['gracePeriodSeconds', ([value = '']) => (/^-?\d{1,15}$/.test(value) ? Number(value) : undefined)],
+  ['orphanDependents', ([value = '']) => booleans.get(value)],
+  ['propagationPolicy', ([value]) => value],
+  ['ignoreStoreReadErrorWithClusterBreakingPotential', ([value = '']) => booleans.get(value)],
+]);
+
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['false', false],
+]);
+
+/** The server reads a version as a number, and 0 as none. */
+const noVersion = /^0*$/;
+
+const wholeObject: Rules = {
+  isUnset: (name, value) => value === null || (name === 'resourceVersion' ? noVersion.test(value) : value === ''),
+  isUnsafe: () => false,
+};
+
+/** Here a null takes away: with it gone from the metadata, the server would no longer refuse the patch. */
+const patch: Rules = {
+  isUnset: (name, value) => name !== 'metadata' && wholeObject.isUnset(name, value),
+  isUnsafe: () => false,
+};
+
+/** Directives may take away what stands beside them, but for those on lists. */
+const strategicPatch: Rules = {
+  ...patch,
+  isUnsafe: (key) => key.startsWith('$') && !/^\$(?:setElementOrder|deleteFromPrimitiveList)\//.test(key),
+};
+
+/** A precondition is compared as a text, whatever it is. */
+const options: Rules = { isUnset: (_, value) => value === null, isUnsafe: () => false };
+
+/**
+ * A patch that leaves the version alone sets it, and the server compares: 409. One that changes it could set it anew,
+ * and has to find it as it was: 422.
+ */
+function withOperations(body: Buffer, members: Members): Buffer | null {
+  const cursor = new JsonCursor(body);
+  if (cursor.peek() !== openBracket) return null;
+  const start = cursor.at + 1;
+  let op = 'add';
+  let isEmpty = true;
+  cursor.array(() => {
+    isEmpty = false;
+    if (cursor.peek() !== openBrace) {
+      op = 'test';
+      return cursor.skip();
+    }
+    cursor.object((key) => {
+      if (key !== 'path' && key !== 'from') return cursor.skip();
+      if (cursor.peek() !== quote) cursor.skip();
+      else if (leavesAlone(cursor.text(cursor.string()), members)) return;
+      op = 'test';
+    });
+  });
+  cursor.end();
+  const added = Object.entries(members).map(([name, value]) =>
+    JSON.stringify({ op, path: `/metadata/${name}`, value }),
+  );
+  return edited(body, [{ start, end: start, text: added.join(',') + (isEmpty ? '' : ',') }]);
+}
+
+/** The server passes over what stands before the first slash. No key here can be written in two ways. */
+function leavesAlone(pointer: string, members: Members): boolean {
+  const [, root, name, ...inner] = pointer.split('/');
+  if (root === undefined) return false;
+  if (root !== 'metadata') return true;
+  return name !== undefined && (inner.length > 0 || !Object.hasOwn(members, name));
+}
