@@ -37,6 +37,13 @@ export interface Reviewer {
   readonly groups: readonly string[];
 }
 
+const groupPrefix = 'group:';
+
+/** Whether an entry of `ApprovalTerms.reviewers` means a reviewer. One for a group never means a name: an issuer could be called `group`. */
+export function meansReviewer(entry: string, { name, groups }: Reviewer): boolean {
+  return entry.startsWith(groupPrefix) ? groups.includes(entry.slice(groupPrefix.length)) : entry === name;
+}
+
 /** The object a call is about, as it was when the reviewer was asked. */
 export type ReviewedObject =
   /** The call goes upstream only while the object still is this one, in this version. */

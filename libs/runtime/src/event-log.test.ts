@@ -71,7 +71,7 @@ test('the time of an event is the broker\u2019s, and so is now', async () => {
 
 test('an outbox hands out every event in order, again while it is not taken, and goes on where it was', async () => {
   const subject = approvals.of('outbox');
-  const [name = ''] = approvals.outboxes;
+  const [name] = approvals.outboxes;
   const taken: string[] = [];
   let failures = 2;
   const open = (): ReturnType<typeof openOutbox> =>

@@ -29,7 +29,7 @@ export interface EventLog {
    */
   append(subject: string, payload: Uint8Array, lastSeq: number): Promise<StoredMessage | null>;
   /** The broker's clock, milliseconds since the epoch. It is asked for now and then, and counted on by this process's own. */
-  now(): number;
+  readonly now: () => number;
   /** Asks for it no more. */
   close(): void;
 }

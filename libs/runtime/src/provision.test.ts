@@ -10,7 +10,7 @@ import { createLogger } from './log.ts';
 import { assertStreams, provision } from './provision.ts';
 
 const log = createLogger('test', '/dev/null');
-const all = ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY', 'SHOWN'];
+const all = ['CALLS', 'BYTES', 'LEASES', 'AUTHORITY', 'SHOWN', 'APPROVALS'];
 let server: TestBroker;
 let operator: Broker;
 

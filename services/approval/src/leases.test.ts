@@ -38,3 +38,12 @@ test('members are counted by role, and those whose lease has ended are not', () 
   assert.deepEqual(leases.count(100), { ingress: 1, policy: 1 });
   assert.deepEqual(leases.count(leaseMs + 5), { ingress: 0, policy: 1 });
 });
+
+test('of a writer before, every member may still run, until its lease must have ended', () => {
+  const leases = new Leases({ succeeds: true }, 0);
+  assert.equal(leases.mayRun('unknown', leaseMs - 1), true);
+  assert.equal(leases.mayRun('unknown', leaseMs), false);
+  leases.renew(member('a', 1), leaseMs);
+  assert.equal(leases.mayRun('a', 2 * leaseMs - 1), true);
+  assert.equal(leases.mayRun('a', 2 * leaseMs), false);
+});

@@ -35,6 +35,12 @@ export class Leases {
     return Math.max(this.#strangersUntilMs, nowMs, ...behind) - nowMs;
   }
 
+  /** Whether a member may still go by its lease: nobody knows of one whose lease has ended. */
+  mayRun(instance: string, nowMs: number): boolean {
+    this.#forget(nowMs);
+    return this.#members.has(instance) || nowMs < this.#strangersUntilMs;
+  }
+
   /** Members by role. */
   count(nowMs: number): Record<LeaseRole, number> {
     this.#forget(nowMs);

@@ -61,6 +61,11 @@ export class AuthorityWriter {
     return writer;
   }
 
+  /** Whether a process that had a lease may still be at work. */
+  mayRun(instance: string): boolean {
+    return this.#leases.mayRun(instance, performance.now());
+  }
+
   #lease(request: LeaseRequest): Buffer {
     this.#leases.renew(request, performance.now());
     return encode({ epoch: this.#epoch, seq: this.#head } satisfies LeaseReply);

@@ -1,7 +1,10 @@
 import { createHmac, type KeyObject, randomUUIDv7 } from 'node:crypto';
-import { objectName, parseTarget, queryValue } from '@sluice/kube';
+import { type HeldCall, objectName, parseTarget, queryValue } from '@sluice/kube';
 import {
   type Agent,
+  type Allow,
+  type ApprovalRequest,
+  type AskReviewer,
   type BodyNote,
   type Decision,
   type DecisionRequest,
@@ -9,9 +12,10 @@ import {
   type MaskRule,
   maxValueBytes,
   type RequestAttributes,
+  reviewedBodyBytes,
 } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
-import type { Raw } from '@sluice/runtime/raw';
+import { type Raw, raw } from '@sluice/runtime/raw';
 import type { Body } from './body.ts';
 import type { Budget } from './budget.ts';
 import { type MaskClient, MaskError, maskedText, rulesOf } from './mask-client.ts';
@@ -37,10 +41,12 @@ export class Call {
   readonly record: CallRecord;
   readonly #parts: CallParts;
   readonly #request: Request;
-  readonly #canonical: CanonicalRequest;
-  readonly #agent: Agent;
+  readonly canonical: CanonicalRequest;
+  readonly agent: Agent;
   #digest = '';
   #decision: Decision | undefined;
+  #held: FrameMeta['call']['held'];
+  #grant: Omit<FrameMeta['decision'], 'decision'> | undefined;
   #attributes: RequestAttributes;
   #body: Body | null = null;
   #note: BodyNote | null = null;
@@ -54,10 +60,10 @@ export class Call {
   constructor(parts: CallParts, request: Request, canonical: CanonicalRequest, agent: Agent) {
     this.#parts = parts;
     this.#request = request;
-    this.#canonical = canonical;
+    this.canonical = canonical;
     this.#attributes = canonical.attributes;
     this.#target = canonical.target.canonical.split('?', 1)[0] ?? '';
-    this.#agent = agent;
+    this.agent = agent;
     const day = new Date().toISOString().slice(0, 10);
     const session = this.#hmac(JSON.stringify([agent.issuer, agent.name, day])).slice(0, 32);
     this.record = new CallRecord(parts.ledger, parts.budget.share(agent), randomUUIDv7(), session);
@@ -65,6 +71,16 @@ export class Call {
 
   get digest(): string {
     return this.#digest;
+  }
+
+  /** As it goes to the cluster, but for preconditions. */
+  get body(): Body {
+    return this.#body ?? { kind: 'none', bytes: raw(Buffer.alloc(0)), contentType: '' };
+  }
+
+  /** What of the masked body a reviewer is shown. */
+  get reviewedBody(): Buffer {
+    return this.#maskedBody.subarray(0, reviewedBodyBytes);
   }
 
   get mayHaveTakenEffect(): boolean {
@@ -77,9 +93,9 @@ export class Call {
 
   /** The body as it came: from now on the request has a digest. */
   took(body: Raw): void {
-    const { method, target } = this.#canonical;
+    const { method, target } = this.canonical;
     const hmac = createHmac('sha256', this.#parts.digestKey);
-    hmac.update(JSON.stringify([this.#agent.issuer, this.#agent.name, method, target.canonical])).update('\n');
+    hmac.update(JSON.stringify([this.agent.issuer, this.agent.name, method, target.canonical])).update('\n');
     this.#digest = hmac.update(body).digest('hex');
     if (body.length === 0) return;
     const contentType = header(this.#request, 'content-type') || 'application/json';
@@ -102,7 +118,7 @@ export class Call {
     }
     const form = body.kind === 'json-patch' ? 'json-patch' : 'object';
     try {
-      const subject = { agent: this.#agent, attributes: this.#canonical.attributes, rules };
+      const subject = { agent: this.agent, attributes: this.canonical.attributes, rules };
       const [masked = Buffer.alloc(0)] = await maskClient.values(subject, { form, direction: 'sent' }, [body.bytes]);
       // Masks are longer than short values: what no longer fits a frame could never be acknowledged.
       if (masked.length > maxValueBytes)
@@ -124,11 +140,11 @@ export class Call {
    * Throws `Refusal`; then the record has the path alone.
    */
   async readTarget(maskClient: MaskClient): Promise<void> {
-    const { target, attributes } = this.#canonical;
+    const { target, attributes } = this.canonical;
     const written = writtenTexts(target, header(this.#request, 'user-agent').slice(0, maxUserAgent));
     if (written === null) return this.#wrote(target.canonical, header(this.#request, 'user-agent'));
     try {
-      const masked = await maskedText(maskClient, { agent: this.#agent, attributes, rules: [] }, written.text);
+      const masked = await maskedText(maskClient, { agent: this.agent, attributes, rules: [] }, written.text);
       const { canonical, userAgent } = written.read(masked);
       this.#wrote(canonical, userAgent);
     } catch (error) {
@@ -145,7 +161,7 @@ export class Call {
   /** What is asked about the call, and the masked body that goes with it. Throws `Refusal`. */
   question(): { readonly request: DecisionRequest; readonly body: Buffer } {
     const { kind = 'none', bytes } = this.#body ?? {};
-    let { attributes } = this.#canonical;
+    let { attributes } = this.canonical;
     let generateName = '';
     if (attributes.kind === 'resource' && attributes.verb === 'create' && kind === 'json' && bytes !== undefined) {
       const named = objectName(bytes);
@@ -157,7 +173,7 @@ export class Call {
     const request = {
       call: this.record.id,
       digest: this.#digest,
-      agent: this.#agent,
+      agent: this.agent,
       connection: this.#parts.connection,
       attributes,
       generateName,
@@ -182,9 +198,62 @@ export class Call {
     if (rules.length > 0 && this.#body !== null) await this.#mask(this.#body, maskClient, rules);
   }
 
+  /** What of it two tries have in common, and what it can be bound to, is read from this. */
+  asHeld(): HeldCall {
+    const { attributes, method, target } = this.canonical;
+    const { kind, bytes, contentType } = this.body;
+    return { attributes, method, target, kind, contentType, body: bytes };
+  }
+
+  /** Keyed digest of what two tries of one command have in common, hex. */
+  shape(text: string | Uint8Array): string {
+    const { issuer, name } = this.agent;
+    const hmac = createHmac('sha256', this.#parts.digestKey);
+    hmac.update(JSON.stringify([issuer, name, this.#parts.connection])).update('\n');
+    return hmac.update(text).digest('hex');
+  }
+
+  /** What a reviewer is asked. */
+  approvalRequest(
+    { policy, rule, reason, policyVersion, authority, terms }: AskReviewer,
+    about: Pick<ApprovalRequest, 'shape' | 'mayDiffer' | 'object'>,
+  ): ApprovalRequest {
+    return {
+      call: this.record.id,
+      session: this.record.session,
+      agent: this.agent,
+      connection: this.#parts.connection,
+      attributes: this.#attributes,
+      method: this.canonical.method,
+      target: this.#target,
+      bodyBytes: this.#maskedBody.length,
+      exact: this.#digest,
+      ...about,
+      policy,
+      rule,
+      reason,
+      policyVersion,
+      authority,
+      terms,
+    };
+  }
+
+  /** The call waits for a reviewer: it and the decision are recorded before the cluster is looked at. Throws `Refusal`. */
+  async writeHeld(held: NonNullable<FrameMeta['call']['held']>): Promise<void> {
+    this.#held = held;
+    await this.record.call(this.#meta(this.#decided()), this.#maskedBody);
+  }
+
+  /** The second decision, after a reviewer approved the call. */
+  allowed(decision: Allow, grant: Omit<FrameMeta['decision'], 'decision'>): void {
+    this.#decision = decision;
+    this.#grant = grant;
+  }
+
   /** Call and decision, on the broker's disk before a byte goes to the cluster. Throws `Refusal`. */
   async writeAhead(): Promise<void> {
-    await this.record.call(this.#meta(this.#decided()), this.#maskedBody);
+    if (this.#grant === undefined) await this.record.call(this.#meta(this.#decided()), this.#maskedBody);
+    else await this.record.decision({ decision: this.#decided(), ...this.#grant });
     this.#ahead = true;
   }
 
@@ -215,9 +284,9 @@ export class Call {
   }
 
   #meta(decision: FrameMeta['call']['decision']): FrameMeta['call'] {
-    const { method } = this.#canonical;
+    const { method } = this.canonical;
     return {
-      agent: this.#agent,
+      agent: this.agent,
       connection: this.#parts.connection,
       attributes: this.#attributes,
       method,
@@ -226,6 +295,7 @@ export class Call {
       digest: this.#digest,
       body: this.#note,
       decision,
+      ...(this.#held && { held: this.#held }),
     };
   }
 

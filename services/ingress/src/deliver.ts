@@ -7,7 +7,7 @@ import { type MaskClient, MaskError, type MaskSubject, maskedText } from './mask
 import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
 import type { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
-import { type CanonicalRequest, isGone, type Response } from './request.ts';
+import { AgentGone, type CanonicalRequest, goneSignal, isGone, type Response } from './request.ts';
 import { type Treatment, treatmentOf } from './treatment.ts';
 
 /** What delivering an answer needs to know of its call. */
@@ -24,9 +24,6 @@ export interface Delivery {
   /** The agent has all of its answer, and the outcome is not written yet. */
   readonly atEnd: () => Promise<void> | undefined;
 }
-
-/** The agent closed the connection while its answer was on the way. */
-export class AgentGone extends Error {}
 
 /** Headers of the cluster's answer that reach the agent. Everything that describes raw bytes stays behind. */
 const passedHeaders = [
@@ -89,15 +86,6 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   out.end(held);
   await delivery.atEnd();
   record.outcome('completed', status);
-}
-
-/** Aborts with `AgentGone` when the agent closes the connection: whoever waits for room in the store sees nothing else of it. */
-function goneSignal(response: Response): AbortSignal {
-  const gone = new AbortController();
-  const leave = (): void => gone.abort(new AgentGone());
-  if (isGone(response)) leave();
-  else response.once('close', leave);
-  return gone.signal;
 }
 
 const recordedAs = {

@@ -15,12 +15,15 @@ import {
 } from '@sluice/runtime';
 import { loadConnection } from '@sluice/runtime/cluster';
 import { createVerifier } from '@sluice/runtime/identity';
+import { createApprovalClient } from './approvals.ts';
 import { createAsk } from './ask.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { Budget, lookMs } from './budget.ts';
 import { readConfig } from './config.ts';
 import { createForward } from './forward.ts';
+import { createHold } from './hold.ts';
 import { LiveCalls } from './live.ts';
+import { createLook } from './look.ts';
 import { createMaskClient } from './mask-client.ts';
 import { createPipeline, type FailpointName } from './pipeline.ts';
 import { listen } from './server.ts';
@@ -42,20 +45,25 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
   await look();
   const looking = setInterval(() => void look(), lookMs);
   const stop = new AbortController();
+  const draining = new AbortController();
+  const instance = randomUUID();
   const live = new LiveCalls(log);
   const lease = await openLease({
     broker: control,
     role: 'ingress',
-    instance: randomUUID(),
+    instance,
     log,
     onAdvance: () => live.authorityChanged(),
     onLost: () => live.authorityLost(),
   });
+  const ask = createAsk(decisions, loadKey(env, 'decisions'), lease, log);
+  const approvals = createApprovalClient(control, instance, log);
   const pipeline = createPipeline({
     connection: connection.name,
     digestKey: loadKey(env, 'digests'),
     authenticate: createAuthenticate(createVerifier(config.keysDir)),
-    ask: createAsk(decisions, loadKey(env, 'decisions'), lease, log),
+    ask,
+    hold: createHold({ approvals, look: createLook(connection), ask, lease, draining: draining.signal, log }),
     maskClient: createMaskClient(masking, loadKey(env, 'raw')),
     forward: createForward(connection),
     ledger,
@@ -67,7 +75,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     stop: stop.signal,
     log,
   });
-  const server = await listen(config, pipeline, stop, log);
+  const server = await listen(config, pipeline, { draining, stop }, log);
   return {
     facts: { port: server.port, connection: connection.name },
     async drain() {

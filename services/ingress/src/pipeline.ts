@@ -5,15 +5,16 @@ import type { Failpoint, Lease, Logger } from '@sluice/runtime';
 import { answer } from './answer.ts';
 import type { Ask } from './ask.ts';
 import type { Authenticate } from './authenticate.ts';
-import { readableBody } from './body.ts';
+import { type Body, readableBody } from './body.ts';
 import { Call, type CallParts } from './call.ts';
-import { AgentGone, deliver } from './deliver.ts';
+import { deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
+import type { Granted, Hold } from './hold.ts';
 import type { Limits } from './limits.ts';
 import type { LiveCall, LiveCalls } from './live.ts';
 import { type MaskClient, rulesOf } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
-import { canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
+import { AgentGone, canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
 import { refuseMasks } from './write-back.ts';
 
 /** Where the fault experiments can stop a call; further points are in the cluster's hands. */
@@ -22,6 +23,7 @@ export type FailpointName =
   | 'before-ack'
   | 'after-publish'
   | 'after-ack'
+  | 'after-take'
   | 'after-first-upstream-byte'
   | 'before-outcome';
 
@@ -29,6 +31,7 @@ export type FailpointName =
 export interface PipelineParts extends CallParts {
   readonly authenticate: Authenticate;
   readonly ask: Ask;
+  readonly hold: Hold;
   readonly maskClient: MaskClient;
   readonly forward: Forward;
   readonly failpoint: Failpoint<FailpointName>;
@@ -49,7 +52,7 @@ export type Pipeline = (request: Request, response: Response) => Promise<void>;
  * a `Refusal`, and nothing goes to the cluster before the write-ahead is acknowledged.
  */
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const { ask, authenticate, failpoint, forward, lease, ledger, limits, log, maskClient } = parts;
+  const { ask, authenticate, failpoint, hold, lease, ledger, limits, log, maskClient } = parts;
 
   return async (request, response) => {
     let call: Call | undefined;
@@ -72,34 +75,77 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       const question = call.question();
       const decision = await ask(question.request, question.body);
       await call.decided(decision, maskClient);
-      if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+      if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+      const granted = decision.effect === 'ask' ? await hold(call, decision, response) : undefined;
+      const allow = decision.effect === 'ask' ? (granted as Granted).decision : decision;
       await failpoint('before-ack');
       await Promise.all([call.writeAhead(), failpoint('after-publish')]);
       await failpoint('after-ack');
       if (isGone(response)) throw new AgentGone();
-      const { record } = call;
-      const { impersonate, record: level, mask } = decision.obligations;
-      const decideAgain = (): Promise<Decision> => ask(question.request, question.body);
-      const bound = bind(parts.live, canonical.attributes, { id: record.id, decision, decideAgain });
-      const { cut } = bound;
-      const assertCurrent = (): void => assertInForce(lease, decision);
-      const outgoing = { call: record.id, canonical, agent, impersonate, body, cut, assertCurrent };
-      const isRecordFull = level === 'full';
-      await forward(request, response, outgoing, async (answer) => {
-        await failpoint('after-first-upstream-byte');
-        const atEnd = (): Promise<void> | undefined => failpoint('before-outcome');
-        const subject = { agent, attributes: canonical.attributes, rules: rulesOf(decision.obligations) };
-        const shows = mask === 'none' ? 'raw' : 'masked';
-        await deliver(answer, response, { canonical, subject, shows, record, maskClient, isRecordFull, cut, atEnd });
-      }).finally(() => bound.release());
+      await granted?.take();
+      await failpoint('after-take');
+      await carry(parts, { request, response, call, question, body, allow, granted });
       // A call whose agent left before an answer came has no other end.
-      record.outcome('aborted', 0);
+      call.record.outcome('aborted', 0);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : unexpected(error, call, log);
       await end(parts, response, call, refusal);
     }
   };
 }
+
+/** A call that is allowed, on its last stretch. */
+interface Carried {
+  readonly request: Request;
+  readonly response: Response;
+  readonly call: Call;
+  readonly question: ReturnType<Call['question']>;
+  readonly body: Body;
+  readonly allow: Allow;
+  /** Of a call that a reviewer approved. */
+  readonly granted: Granted | undefined;
+}
+
+/** Forwards the call, and delivers the answer. Throws `Refusal`, and `AgentGone`. */
+async function carry(
+  { ask, failpoint, forward, lease, live, maskClient }: PipelineParts,
+  { request, response, call, question, body, allow, granted }: Carried,
+): Promise<void> {
+  const { agent, canonical, record } = call;
+  const { impersonate, record: level, mask } = allow.obligations;
+  const decideAgain = (): Promise<Decision> => ask(granted?.request ?? question.request, question.body);
+  const bound = bind(live, canonical.attributes, { id: record.id, decision: allow, decideAgain });
+  const { cut } = bound;
+  const assertCurrent = (): void => assertInForce(lease, allow);
+  const sent = granted?.body ?? body;
+  const outgoing = { call: record.id, canonical, agent, impersonate, body: sent, cut, assertCurrent };
+  const isRecordFull = level === 'full';
+  let end: 'known' | 'unknown' = 'unknown';
+  try {
+    await forward(request, response, outgoing, async (answer) => {
+      end = 'known';
+      await failpoint('after-first-upstream-byte');
+      const atEnd = (): Promise<void> | undefined => failpoint('before-outcome');
+      const subject = { agent, attributes: canonical.attributes, rules: rulesOf(allow.obligations) };
+      const shows = mask === 'none' ? 'raw' : 'masked';
+      await deliver(answer, response, { canonical, subject, shows, record, maskClient, isRecordFull, cut, atEnd });
+    });
+  } catch (error) {
+    if (error instanceof Refusal && neverSent.has(error.reasonCode)) end = 'known';
+    throw error;
+  } finally {
+    bound.release();
+    granted?.conclude(end);
+  }
+}
+
+/** What ends a call at its last step before the cluster has a byte of it. */
+const neverSent: ReadonlySet<ReasonCode> = new Set([
+  'AuthorityChanged',
+  'AuthorityLost',
+  'ClusterUnreachable',
+  'NotAcceptable',
+]);
 
 /** What a call is held to while it runs: its deadline, and where its answer may go on for ever, the authority. */
 function bind(
@@ -173,13 +219,20 @@ async function end(
     return;
   }
   if (call === undefined) log.warn({ reasonCode: refusal.reasonCode }, 'refused somebody unknown');
-  const { reasonCode, message, hint } = refusal;
+  const { reasonCode, message, hint, approval } = refusal;
   if (response.headersSent) {
     record?.outcome('cut', response.statusCode, reasonCode);
     cut(response);
     return;
   }
-  const status = refusalStatus({ reasonCode, message, hint, ...call?.policy, ...(record && { call: record.id }) });
+  const status = refusalStatus({
+    reasonCode,
+    message,
+    hint,
+    approval,
+    ...call?.policy,
+    ...(record && { call: record.id }),
+  });
   record?.outcome(outcomeOf(reasonCode), status.code, reasonCode);
   answer(response, status, limits);
 }

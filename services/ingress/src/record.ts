@@ -43,13 +43,16 @@ export class CallRecord {
   /** Writes call and decision, and returns once the broker has them on disk. Throws `Refusal`. */
   async call(meta: FrameMeta['call'], maskedBody: Uint8Array): Promise<void> {
     this.#written = true;
-    const acked = this.#ledger.append('calls', {
-      kind: 'call',
-      call: this.id,
-      session: this.session,
-      meta,
-      bytes: maskedBody,
-    });
+    await this.#ahead('call', meta, maskedBody);
+  }
+
+  /** Writes the second decision on a call that was held; likewise. */
+  async decision(meta: FrameMeta['decision']): Promise<void> {
+    await this.#ahead('decision', meta, new Uint8Array(0));
+  }
+
+  async #ahead<K extends 'call' | 'decision'>(kind: K, meta: FrameMeta[K], bytes: Uint8Array): Promise<void> {
+    const acked = this.#ledger.append('calls', { kind, call: this.id, session: this.session, meta, bytes });
     if (!(await inTime(acked, ackDeadlineMs))) {
       throw new Refusal('RecordUnavailable', 'Sluice cannot record this call now, so it was not made');
     }

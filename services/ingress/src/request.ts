@@ -7,6 +7,9 @@ import { checkHeaders, checkUpgrade } from './headers.ts';
 import type { Limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 
+/** The agent closed the connection before its call had an end. */
+export class AgentGone extends Error {}
+
 export type Request = IncomingMessage | Http2ServerRequest;
 /** Over h2 it is Node's compatible `Http2ServerResponse`, which has a `stream` besides. */
 export type Response = ServerResponse;
@@ -84,6 +87,15 @@ function tooLarge({ bodyBytes }: Limits): Refusal {
 /** Whether the agent closed the connection, or over h2 the stream, of an answer. */
 export function isGone(response: Response): boolean {
   return 'stream' in response ? (response.stream as ServerHttp2Stream).destroyed : response.destroyed;
+}
+
+/** Aborts with `AgentGone` when the agent closes the connection: whoever waits sees nothing else of it. */
+export function goneSignal(response: Response): AbortSignal {
+  const gone = new AbortController();
+  const leave = (): void => gone.abort(new AgentGone());
+  if (isGone(response)) leave();
+  else response.once('close', leave);
+  return gone.signal;
 }
 
 /** A header's value, when it came once. */

@@ -9,6 +9,7 @@ import type { IngressConfig } from './config.ts';
 import { Connection, lookMs } from './connection.ts';
 import type { Limits } from './limits.ts';
 import type { Pipeline } from './pipeline.ts';
+import { Refusal } from './refusal.ts';
 import { isGone, type Request, type Response } from './request.ts';
 
 /** A listening server. */
@@ -21,24 +22,27 @@ export interface Listening {
 /** Calls in hand have this long to end; watches never do by themselves. */
 const graceMs = 3_000;
 
+const stopping = 'Sluice is stopping and takes no new calls';
+
 /** Where a socket carries its connection: over h2, requests and sessions show a proxy of the socket, not itself. */
 const connectionOf = Symbol('connection');
 interface Carrier {
   [connectionOf]?: Connection;
 }
 
-/** HTTPS for agents: h2 and http/1.1 by ALPN. Throws `ConfigError` when it cannot listen. */
+/**
+ * HTTPS for agents: h2 and http/1.1 by ALPN. `draining` aborts when a drain begins, `stop` when what is left is cut. Throws `ConfigError` when it cannot listen.
+ */
 export async function listen(
   config: IngressConfig,
   pipeline: Pipeline,
-  stop: AbortController,
+  { draining, stop }: { readonly draining: AbortController; readonly stop: AbortController },
   log: Logger,
 ): Promise<Listening> {
   const { limits } = config;
   const inHand = new Set<Promise<void>>();
   const sessions = new Set<ServerHttp2Session>();
   const connections = new Map<TLSSocket, Connection>();
-  let draining = false;
 
   const server = createSecureServer({
     cert: config.tlsCert,
@@ -78,8 +82,8 @@ export async function listen(
     // A stream may be reset before its request is handed out.
     if (isGone(response)) return;
     if ((request.socket as Carrier)[connectionOf]?.begin(request, response) !== 'taken') return;
-    if (draining) {
-      refuse(response, 'Draining', 'Sluice is stopping and takes no new calls');
+    if (draining.signal.aborted) {
+      refuse(response, 'Draining', stopping);
       return;
     }
     const call = pipeline(request, response);
@@ -110,7 +114,7 @@ export async function listen(
   return {
     port: (server.address() as AddressInfo).port,
     async drain() {
-      draining = true;
+      draining.abort(new Refusal('Draining', stopping));
       server.close();
       for (const session of sessions) session.close();
       const late = setTimeout(() => {

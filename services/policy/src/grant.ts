@@ -1,5 +1,5 @@
 // Whether what a reviewer has approved is this call, under the policies in force now. Pure.
-import type { ApprovalTerms, DecisionRequest, Grant, Reviewer } from '@sluice/model';
+import { type ApprovalTerms, type DecisionRequest, type Grant, meansReviewer, type Reviewer } from '@sluice/model';
 
 /**
  * Whether `grant` answers an ask: it is for this agent, connection and shape, and those who approved satisfy `terms`,
@@ -19,12 +19,5 @@ export function answers(grant: Grant | null, request: DecisionRequest, terms: Ap
 function satisfy(approvers: readonly Reviewer[], { reviewers, quorum }: ApprovalTerms): boolean {
   const distinct = new Set(approvers.map(({ name }) => name));
   if (distinct.size < quorum) return false;
-  return reviewers.every((list) => list.some((entry) => approvers.some((approver) => isMeant(entry, approver))));
-}
-
-const groupPrefix = 'group:';
-
-/** An entry for a group never means a name: an issuer could be called `group`. */
-function isMeant(entry: string, { name, groups }: Reviewer): boolean {
-  return entry.startsWith(groupPrefix) ? groups.includes(entry.slice(groupPrefix.length)) : entry === name;
+  return reviewers.every((list) => list.some((entry) => approvers.some((approver) => meansReviewer(entry, approver))));
 }

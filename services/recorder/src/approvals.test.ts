@@ -54,7 +54,7 @@ function told(
   return stored({ ...place(ledger, n), kind: 'approval', meta });
 }
 const taken = (n: number): ApprovalEvent => {
-  return { id: `taken-${n}`, kind: 'taken', call: callId(n), exact: 'exact', instance: 'ingress-1' };
+  return { id: `taken-${n}`, kind: 'taken', call: callId(n), exact: 'exact', shape: 'shape', instance: 'ingress-1' };
 };
 const concluded = (n: number): ApprovalEvent => {
   return { id: `concluded-${n}`, kind: 'concluded', call: callId(n), end: 'known' };

@@ -221,7 +221,7 @@ function approvalOf(id: number, hoursAgo: number, events: readonly (readonly [Ap
   });
 }
 const taken = (id: number): ApprovalEvent => {
-  return { id: `taken-${id}`, kind: 'taken', call: callId(id), exact: 'exact', instance: 'ingress' };
+  return { id: `taken-${id}`, kind: 'taken', call: callId(id), exact: 'exact', shape: 'shape', instance: 'ingress' };
 };
 const approve = voted('approve', 'local:ann', 'Go.');
 const approvals: readonly StoredFrame[] = [
