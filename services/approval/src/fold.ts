@@ -46,8 +46,9 @@ export interface Approval {
   readonly joined: readonly JoinedCall[];
   readonly uses: readonly Use[];
   readonly closed: 'denied' | 'expired' | 'cancelled' | null;
-  /** The last event that was stored, void ones too. */
+  /** Place and kind of the last event that was stored, void ones too. */
   readonly seq: number;
+  readonly last: ApprovalEvent['kind'];
 }
 
 /** Calls that share a card, at most. */
@@ -58,7 +59,7 @@ export function begin(id: string, { event, seq, atMs }: StoredEvent): Approval |
   if (event.kind !== 'requested') return null;
   const { request } = event;
   const expiresAtMs = atMs + request.terms.expiresMs;
-  return { id, request, requestedAtMs: atMs, expiresAtMs, votes: [], joined: [], uses: [], closed: null, seq };
+  return { id, request, requestedAtMs: atMs, expiresAtMs, votes: [], joined: [], uses: [], closed: null, seq, last: event.kind };
 }
 
 /**
@@ -66,8 +67,8 @@ export function begin(id: string, { event, seq, atMs }: StoredEvent): Approval |
  * log, and changes nothing but `seq`.
  */
 export function fold(approval: Approval, { event, seq, atMs }: StoredEvent): Approval {
-  if (whyNot(approval, event, atMs) !== null) return { ...approval, seq };
-  const next = { ...approval, seq };
+  const next = { ...approval, seq, last: event.kind };
+  if (whyNot(approval, event, atMs) !== null) return next;
   switch (event.kind) {
     case 'requested':
       return next;

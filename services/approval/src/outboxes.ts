@@ -78,8 +78,8 @@ async function known(approvals: Approvals, message: StoredMessage): Promise<Appr
 }
 
 function noticeOf(then: Approval, atMs: number): ApprovalNotice {
-  const { id: approval, seq, expiresAtMs, request } = then;
-  return { approval, seq, state: stateAt(then, atMs), summary: summaryOf(request), expiresAtMs };
+  const { id: approval, seq, last: kind, expiresAtMs, request } = then;
+  return { approval, seq, kind, state: stateAt(then, atMs), summary: summaryOf(request), expiresAtMs };
 }
 
 function idOf({ subject }: StoredMessage): string {

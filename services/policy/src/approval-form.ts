@@ -7,7 +7,7 @@ import { defaultTerms } from './terms.ts';
 /** `group:NAME` or `ISSUER:NAME`. Reviewers are named and no pattern, so a `*` would never fit one. */
 const reviewerForm = /^[^\s:*][^\s*]*:[^\s*]*[^\s:*]$/;
 const holds = { shortestMs: 0, longestMs: 10 * 60_000 } as const;
-const expiries = { shortestMs: 60_000, longestMs: longestApprovalMs } as const;
+const expiries = { shortestMs: 10_000, longestMs: longestApprovalMs } as const;
 
 /** What is left out is as in `defaultTerms`. Faults are reported to `form`. */
 export function readApproval(form: FormReader, node: Node): ApprovalTerms {
@@ -26,7 +26,7 @@ export function readApproval(form: FormReader, node: Node): ApprovalTerms {
     form.duration(map, 'hold', holds, 'hold is how long the call is kept waiting: 0s, 30s or 5m, at most 10m') ??
     defaultTerms.holdMs;
   const expiresMs =
-    form.duration(map, 'expires', expiries, 'expires is how long the approval is open: 1m, 30m or 4h, at most 12h') ??
+    form.duration(map, 'expires', expiries, 'expires is how long the approval is open: 10s, 30m or 4h, at most 12h') ??
     defaultTerms.expiresMs;
   if (holdMs > expiresMs) form.fault(map.get('hold', true), 'hold must not be longer than expires');
   return {
