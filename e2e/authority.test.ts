@@ -1,22 +1,22 @@
 // Policies change under load, on several ingress and policy processes, and their writer dies. The upstream's own log
 // is the judge.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import { authority } from '@sluice/model';
-import { createLogger, openAuthorityStore, openBroker, type ServiceMessage } from '@sluice/runtime';
+import { createLogger, openAuthorityStore, openBroker } from '@sluice/runtime';
 import {
   type Ended,
+  type ExtraService,
   openDemo,
   reasonCode,
   removeScratch,
-  repository,
+  type ServiceName,
   Sluice,
   scratch,
+  startService,
   TestBroker,
   type Upstream,
   until,
@@ -27,7 +27,7 @@ const policies = join(dir, 'policies');
 let server: TestBroker;
 let upstream: Upstream & { readonly cluster: DemoCluster };
 let sluice: Sluice;
-const extras: ChildProcess[] = [];
+const extras: ExtraService[] = [];
 /** Where the two ingress processes listen. */
 const ports: number[] = [];
 
@@ -56,24 +56,17 @@ before(async () => {
 });
 
 after(async () => {
-  for (const child of extras) {
-    child.kill('SIGTERM');
-    if (child.exitCode === null) await once(child, 'exit');
-  }
+  for (const service of extras) await service.stop();
   await sluice?.stop();
   await upstream?.close();
   await server?.close();
   removeScratch(dir);
 });
 
-/** Another process of a service, beside those that `sluice up` has started. */
-async function extra(name: string, env: NodeJS.ProcessEnv): Promise<Readonly<Record<string, string | number>>> {
-  const program = join(repository, 'services', name, 'src', 'main.ts');
-  const child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
-  extras.push(child);
-  const [message] = (await once(child, 'message')) as [ServiceMessage];
-  assert.equal(message.kind, 'ready', JSON.stringify(message));
-  return message.kind === 'ready' ? message.facts : {};
+async function extra(name: ServiceName, env: NodeJS.ProcessEnv): Promise<ExtraService['facts']> {
+  const service = await startService(name, env, join(dir, `extra-${name}.log`));
+  extras.push(service);
+  return service.facts;
 }
 
 const base = `

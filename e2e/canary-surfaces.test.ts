@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { createClient } from '@clickhouse/client';
 import { createLogger, openBroker } from '@sluice/runtime';
 import {
+  formsOf,
   openScripted,
   removeScratch,
   type ScriptedAnswer,
@@ -66,19 +67,9 @@ after(async () => {
   removeScratch(dir);
 });
 
-/** A value as it may stand in bytes: plain, in hex, and in base64 at each of the three alignments. */
-function forms(value: string): string[] {
-  const shifted = [0, 1, 2].map((shift) => {
-    const base64 = Buffer.from(' '.repeat(shift) + value).toString('base64');
-    // The ends mix with what stands beside the value.
-    return base64.slice(shift === 0 ? 0 : 4, -4);
-  });
-  return [value, ...shifted, Buffer.from(value).toString('hex')];
-}
-
 /** The rows whose planted value stands in the bytes. */
 function rowsIn(bytes: readonly (Buffer | string)[], value: string): string[] {
-  const has = (whole: string): boolean => bytes.some((one) => forms(whole).some((form) => one.includes(form)));
+  const has = (whole: string): boolean => bytes.some((one) => formsOf(whole).some((form) => one.includes(form)));
   if (!has(value)) return [];
   const rows = surfaces.filter((surface) => {
     const { secret, marker: mark } = plantedOf(surface);

@@ -1,11 +1,21 @@
 // A secret and a harmless marker go the same way. The marker must be found everywhere the secret could be, the
 // secret nowhere: client output, the broker's files, logs, and the database.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createClient } from '@clickhouse/client';
-import { type Ended, openUpstream, removeScratch, Sluice, scratch, type Upstream, until } from '@sluice/testing';
+import {
+  type Ended,
+  filesUnder,
+  formsOf,
+  openUpstream,
+  removeScratch,
+  Sluice,
+  scratch,
+  type Upstream,
+  until,
+} from '@sluice/testing';
 import { createChdbConnection } from 'chdb/connection';
 
 const dir = scratch();
@@ -32,27 +42,11 @@ after(async () => {
   removeScratch(dir);
 });
 
-/** A value as it may stand in bytes: plain, and in base64 at each of the three alignments. */
-function forms(value: string): string[] {
-  const shifted = [0, 1, 2].map((shift) => {
-    const base64 = Buffer.from(' '.repeat(shift) + value).toString('base64');
-    // The ends mix with what stands beside the value.
-    return base64.slice(shift === 0 ? 0 : 4, -4);
-  });
-  return [value, ...shifted];
-}
-
-function filesUnder(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(folder, file))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
-}
-
 function filesWith(folder: string, value: string): string[] {
   return filesUnder(folder)
     .filter((file) => {
       const bytes = readFileSync(file);
-      return forms(value).some((form) => bytes.includes(form));
+      return formsOf(value).some((form) => bytes.includes(form));
     })
     .map((file) => relative(folder, file));
 }
@@ -132,10 +126,10 @@ test('secret and marker go through every verb while the recorder is away', async
 test('the client output has the marker and not the secret', () => {
   const all = shown.map(({ stdout, stderr }) => stdout + stderr).join('\n');
   assert.ok(
-    forms(marker).some((form) => all.includes(form)),
+    formsOf(marker).some((form) => all.includes(form)),
     'the marker would be seen',
   );
-  for (const form of forms(canary)) assert.ok(!all.includes(form), form);
+  for (const form of formsOf(canary)) assert.ok(!all.includes(form), form);
 });
 
 test('the broker\u2019s files have the marker and not the secret', () => {
@@ -160,8 +154,8 @@ test('the database has the marker and not the secret', async () => {
   const connection = createChdbConnection({ path: join(sluice.home, 'database') });
   const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
   const rowsWith = async (value: string): Promise<number> => {
-    const where = forms(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
-    const query_params = Object.fromEntries(forms(value).map((form, i) => [`form${i}`, form]));
+    const where = formsOf(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
+    const query_params = Object.fromEntries(formsOf(value).map((form, i) => [`form${i}`, form]));
     const query = `SELECT toFloat64(count()) AS n FROM record WHERE ${where.join(' OR ')}`;
     const result = await client.query({ query, query_params, format: 'JSONEachRow' });
     return (await result.json<{ n: number }>())[0]?.n ?? -1;

@@ -1,9 +1,19 @@
 // Masking workers die or stop under load: not one unmasked byte, calls fail closed or go to a peer, and all heals.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openScripted, removeScratch, repository, type ScriptedCluster, Sluice, scratch, until } from '@sluice/testing';
+import {
+  type ExtraService,
+  environmentOf,
+  formsOf,
+  openScripted,
+  removeScratch,
+  type ScriptedCluster,
+  Sluice,
+  scratch,
+  startService,
+  until,
+} from '@sluice/testing';
 
 const dir = scratch();
 const secret = 'secret-of-the-worker-test-4711';
@@ -12,7 +22,7 @@ const secrets = '/api/v1/namespaces/shop/secrets';
 const log = '/api/v1/namespaces/shop/pods/web/log';
 let cluster: ScriptedCluster;
 let sluice: Sluice;
-let peer: ChildProcess | undefined;
+let peer: ExtraService | undefined;
 
 /** Everything that came to the agent. */
 const came: string[] = [];
@@ -38,26 +48,11 @@ before(async () => {
 });
 
 after(async () => {
-  peer?.kill('SIGKILL');
+  await peer?.stop();
   await sluice?.stop();
   await cluster?.close();
   removeScratch(dir);
 });
-
-/** A second worker, with the keys of the first one, which nobody starts again. */
-function startPeer(): ChildProcess {
-  const keys = join(sluice.home, 'keys');
-  const node = join(repository, 'node_modules', '.bin', 'node');
-  return spawn(node, [join(repository, 'services/masking/src/main.ts')], {
-    env: {
-      ...process.env,
-      ...sluice.brokerEnv(),
-      SLUICE_KEYS_DIR: keys,
-      SLUICE_LOG_FILE: join(sluice.home, 'peer.log'),
-    },
-    stdio: 'ignore',
-  });
-}
 
 async function once(path: string): Promise<void> {
   try {
@@ -124,7 +119,8 @@ test('a worker that stops half way holds calls up, and gives nothing away; it go
 });
 
 test('beside a peer the death of a worker costs calls nothing that they would notice', async () => {
-  peer = startPeer();
+  // With the environment of the first one; nobody starts it again.
+  peer = await startService('masking', environmentOf(workerPid()), join(dir, 'peer.log'));
   await until('the peer to mask', async () => {
     process.kill(workerPid(), 'SIGSTOP');
     try {
@@ -143,15 +139,7 @@ test('beside a peer the death of a worker costs calls nothing that they would no
 });
 
 test('the agent had the marker, and of the secret nothing in any form', () => {
-  const forms = (value: string): string[] => [
-    value,
-    ...[0, 1, 2].map((shift) =>
-      Buffer.from(' '.repeat(shift) + value)
-        .toString('base64')
-        .slice(shift === 0 ? 0 : 4, -4),
-    ),
-  ];
-  const has = (value: string): boolean => came.some((one) => forms(value).some((form) => one.includes(form)));
+  const has = (value: string): boolean => came.some((one) => formsOf(value).some((form) => one.includes(form)));
   assert.ok(has(marker), 'the marker would be seen');
   assert.ok(!has(secret), 'a secret came out');
   assert.ok(seen.whole > 0);

@@ -2,9 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamKey } from '@sluice/model';
 import { until } from '@sluice/testing';
+import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './breaking.ts';
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
 import type { Load } from './load.ts';
+import { hesitate, killPolicy } from './policy-faults.ts';
 import type { Random } from './random.ts';
 import { type Evidence, reasonIn } from './verifier.ts';
 import type { DatabaseKind, World } from './world.ts';
@@ -39,35 +41,6 @@ export interface Experiment {
   readonly run: (run: Run) => Promise<Done>;
 }
 
-const turn = <T>(list: readonly T[], seed: number): T => list[seed % list.length] as T;
-
-/** Lets the load reach its pace. */
-const warmUpMs = 400;
-
-/** A point at which something is to break. */
-interface Point {
-  /** Resolves when somebody is there. */
-  readonly reached: Promise<void>;
-  /** Lets whoever waits there go on. */
-  release(): void;
-}
-
-type Phases = Readonly<Record<string, (world: World) => Point>>;
-
-const anywhere = (): Point => ({ reached: Promise.resolve(), release: () => undefined });
-/** A failpoint of Sluice's own. */
-const at =
-  (name: string) =>
-  ({ sluice }: World): Point => {
-    const armed = sluice.arm(name);
-    return { reached: armed.reached(), release: () => armed.release() };
-  };
-/** The cluster holds the call. */
-const atCluster =
-  (kind: 'stall-before-response' | 'stall-half-way') =>
-  ({ cluster }: World): Point =>
-    cluster.arm({ kind, target: '/configmaps' });
-
 const callPhases: Phases = {
   anywhere,
   parsed: at('before-ask'),
@@ -82,21 +55,6 @@ const callPhases: Phases = {
 
 /** Before a batch is inserted, the one before it has been acknowledged. */
 const batchPhases: Phases = { anywhere, 'before insert': at('before-insert'), 'after insert': at('after-insert') };
-
-/** A part is killed while a call, or a batch, is at a point of its life. Every second round takes the next signal. */
-function kill(part: string, phases: Phases, signals: readonly ['SIGKILL', ...NodeJS.Signals[]]): Experiment['run'] {
-  return async ({ world, load, random, seed }) => {
-    const [phase, arm] = turn(Object.entries(phases), seed);
-    const signal = turn(signals, Math.floor(seed / Object.keys(phases).length));
-    await sleep(warmUpMs + random.below(300));
-    const point = arm(world);
-    await point.reached;
-    await sleep(random.below(50));
-    const sinceMs = await world.kill(part, signal);
-    point.release();
-    return { fault: `${part} ended by ${signal}, ${phase}`, recoveryMs: await world.healed(load, sinceMs) };
-  };
-}
 
 /** What ingress logs when a decision does not hold. */
 const alarm = '"code":"DecisionNotTrusted"';
@@ -250,6 +208,8 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
       run: kill('ingress', callPhases, ['SIGKILL']),
     },
   ],
+  [2, { title: 'policy is killed around an answer', database: 'embedded', run: killPolicy }],
+  [3, { title: 'policy hangs, or answers late', database: 'embedded', run: hesitate }],
   [4, { title: 'decisions are forged and replayed', database: 'embedded', run: forgeDecisions }],
   [
     5,

@@ -7,10 +7,13 @@ import { Random } from './random.ts';
 export interface Exchange extends Answer {
   /** The request's User-Agent: cluster and record know the call by it. */
   readonly tag: string;
+  readonly agent: string;
   readonly method: string;
   readonly target: string;
   readonly sent: Buffer;
   readonly isLive: boolean;
+  /** Monotonic. */
+  readonly beganMs: number;
   readonly tookMs: number;
 }
 
@@ -76,11 +79,21 @@ export class Load {
 
   async #send(client: Client, wanted: Wanted): Promise<Exchange> {
     const tag = `${this.#run}/${++this.#sent}`;
-    const { method, target, body = '', isLive = false } = wanted;
+    const { agent, method, target, body = '', isLive = false } = wanted;
     const sent = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-    const began = performance.now();
+    const beganMs = performance.now();
     const answer = await client.send(wanted, tag, sent);
-    const exchange = { tag, method, target, sent, isLive, ...answer, tookMs: performance.now() - began };
+    const exchange = {
+      tag,
+      agent,
+      method,
+      target,
+      sent,
+      isLive,
+      ...answer,
+      beganMs,
+      tookMs: performance.now() - beganMs,
+    };
     this.exchanges.push(exchange);
     return exchange;
   }

@@ -14,13 +14,17 @@ import { type Broker, createLogger, credentialsFile, newSeed, openBroker, public
 import { mintToken } from '@sluice/runtime/identity';
 import {
   type Arrived,
+  type ExtraService,
+  environmentOf,
   happens,
   isAlive,
   openDemo,
   removeScratch,
   repository,
+  type ServiceName,
   Sluice,
   scratch,
+  startService,
   type Upstream,
   until,
 } from '@sluice/testing';
@@ -92,6 +96,7 @@ export class World {
   readonly #upstream: Upstream;
   readonly #door: Door;
   readonly #loads: Load[] = [];
+  readonly #peers: ExtraService[] = [];
   readonly #openedMs = Date.now();
   readonly #restingDescriptors: number;
 
@@ -173,6 +178,14 @@ export class World {
     return () => void process.kill(pid, 'SIGCONT');
   }
 
+  /** Another process of a service, with the environment of the one that runs and what is changed in it. */
+  async peer(name: ServiceName, env: Readonly<Record<string, string>> = {}): Promise<ExtraService> {
+    const output = join(this.sluice.home, 'log', `${name}-peer.log`);
+    const peer = await startService(name, { ...environmentOf(this.pid(name)), ...env }, output);
+    this.#peers.push(peer);
+    return peer;
+  }
+
   /** Waits until changes go through, and the recorder answers. Milliseconds since `sinceMs`. */
   async healed(load: Load, sinceMs: number): Promise<number> {
     await until('a change to go through', async () => (await load.probe()).status === 201);
@@ -205,6 +218,7 @@ export class World {
 
   /** Lets everything come to rest, stops Sluice, and reads what there is to read. */
   async close(): Promise<Remains> {
+    for (const peer of this.#peers) await peer.stop();
     const violations = await this.#settle();
     await this.broker.nats.close();
     const code = await this.sluice.stop();

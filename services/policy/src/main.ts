@@ -9,6 +9,7 @@ import {
   subjects,
 } from '@sluice/model';
 import {
+  failpoints,
   loadKey,
   type Membership,
   openAuthorityStore,
@@ -24,10 +25,14 @@ import { Conditions } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
 import type { PolicySet } from './policy.ts';
 
+/** Where the fault experiments can stop an answer: before it is found, and before it leaves. */
+type FailpointName = 'policy-asked' | 'policy-decided';
+
 runService('policy', process.env, async ({ env, log }) => {
   const issuers = required(env, 'SLUICE_ISSUERS').split(',');
   const key = loadKey(env, 'decisions');
   const grants = loadKey(env, 'grants');
+  const failpoint = failpoints<FailpointName>(env);
   const [broker, control] = await Promise.all([
     openBroker(env, 'policy decisions', log),
     openBroker(env, 'policy control', log),
@@ -40,12 +45,15 @@ runService('policy', process.env, async ({ env, log }) => {
 
   const join = (): void => {
     membership ??= broker.respond(subjects.decide, queueGroups.policy, async (payload) => {
+      await failpoint('policy-asked');
       const { request, body } = decodeDecisionRequest(Buffer.from(payload));
       if (inForce === undefined) return null;
       const grounds = { ...inForce, nowMs: Date.now(), conditions: conditions.evaluate };
       const readable = request.body === 'none' || request.body === 'opaque' ? null : body;
       const approved = request.granted === undefined ? null : openGrant(grants, request.granted.grant);
-      return signDecision(key, await evaluate(grounds, request, readable, approved));
+      const answer = signDecision(key, await evaluate(grounds, request, readable, approved));
+      await failpoint('policy-decided');
+      return answer;
     });
   };
   /** Answers no asks until there is a set again that compiles. */
