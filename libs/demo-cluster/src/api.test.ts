@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { type ApiAnswer, type ApiRequest, answer } from './api.ts';
-import { at, isObject, type Json, listAt, textAt } from './objects.ts';
+import { kindOf } from './kinds.ts';
+import { ApiError, at, isObject, type Json, listAt, textAt } from './objects.ts';
 import { seed } from './seed.ts';
 import { Store } from './store.ts';
 
@@ -82,6 +83,123 @@ test('a write that names another version is a conflict; one that changes nothing
   assert.notEqual(textAt(changed, 'metadata', 'resourceVersion'), textAt(current, 'metadata', 'resourceVersion'));
   assert.throws(() => ask('PUT', `${shop}/configmaps/web`, current), { code: 409, reason: 'Conflict' });
   assert.throws(() => patch(`${shop}/configmaps/web`, { metadata: { resourceVersion: '1' } }), { code: 409 });
+});
+
+/** What is said to a request that is refused. */
+function refusal(...request: Parameters<typeof ask>): Pick<ApiError, 'code' | 'reason' | 'message'> {
+  try {
+    ask(...request);
+  } catch (error) {
+    assert.ok(error instanceof ApiError);
+    const { code, reason, message } = error;
+    return { code, reason, message };
+  }
+  return assert.fail('it is answered');
+}
+
+const patchOf = (type: string): Partial<ApiRequest> => ({ contentType: `application/${type}` });
+const modified = 'the object has been modified; please apply your changes to the latest version and try again';
+
+test('each kind of change of another version is a conflict, of a Scale too; 0 is any version', () => {
+  const { resourceVersion } = store.get(kindOf('deployments'), 'shop', 'web').metadata;
+  patch(web, { metadata: { labels: { touched: 'yes' } } });
+  const message = `Operation cannot be fulfilled on deployments.apps "web": ${modified}`;
+  const conflict = { code: 409, reason: 'Conflict', message };
+  const stale = { metadata: { name: 'web', resourceVersion } };
+  const scaled = { ...stale, spec: { replicas: 5 } };
+  assert.deepEqual(refusal('PUT', web, stale), conflict);
+  for (const type of ['merge-patch+json', 'strategic-merge-patch+json', 'apply-patch+yaml']) {
+    assert.deepEqual(refusal('PATCH', web, stale, patchOf(type)), conflict);
+    if (type !== 'apply-patch+yaml')
+      assert.deepEqual(refusal('PATCH', `${web}/scale`, scaled, patchOf(type)), conflict);
+  }
+  const body = JSON.stringify([{ op: 'add', path: '/metadata/resourceVersion', value: resourceVersion }]);
+  for (const target of [web, `${web}/scale`])
+    assert.deepEqual(refusal('PATCH', target, undefined, { ...patchOf('json-patch+json'), body }), conflict);
+  assert.deepEqual(refusal('PUT', `${web}/scale`, scaled), conflict);
+
+  const current = textAt(json('GET', `${web}/scale`), 'metadata', 'resourceVersion');
+  const bound = { metadata: { resourceVersion: current }, spec: { replicas: 3 } };
+  assert.equal(at(patch(`${web}/scale`, bound), 'spec', 'replicas'), 3);
+  patch(web, { metadata: { resourceVersion: '0', labels: { touched: 'again' } } });
+});
+
+test('another uid is a conflict for a PUT, invalid in a patch, and never makes an object by apply', () => {
+  const { uid } = store.get(kindOf('deployments'), 'shop', 'web').metadata;
+  const other = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web', uid: 'other' } };
+  const precondition = `Precondition failed: UID in precondition: other, UID in object meta: ${uid}`;
+  const error = `StorageError: invalid object, Code: 4, Key: /registry/deployments/shop/web, ResourceVersion: 0, AdditionalErrorMsg: ${precondition}`;
+  const message = `Operation cannot be fulfilled on deployments.apps "web": ${error}`;
+  assert.deepEqual(refusal('PUT', web, other), { code: 409, reason: 'Conflict', message });
+  assert.deepEqual(refusal('PUT', `${web}/scale`, other), { code: 409, reason: 'Conflict', message });
+  assert.deepEqual(refusal('PATCH', web, other, patchOf('merge-patch+json')), {
+    code: 422,
+    reason: 'Invalid',
+    message: 'Deployment.apps "web" is invalid: metadata.uid: Invalid value: "other": field is immutable',
+  });
+  assert.deepEqual(refusal('PATCH', `${web}2`, other, patchOf('apply-patch+yaml')), {
+    code: 409,
+    reason: 'Conflict',
+    message:
+      'Operation cannot be fulfilled on deployments.apps "web2": uid mismatch: the provided object specified uid other, and no existing object was found',
+  });
+  patch(web, { metadata: { uid } });
+});
+
+test('a delete and an eviction are held to their preconditions', () => {
+  const [name = ''] = names(`${shop}/pods`);
+  const pod = `${shop}/pods/${name}`;
+  const { uid, resourceVersion } = store.get(kindOf('pods'), 'shop', name).metadata;
+  const requests = (preconditions: Json): Parameters<typeof ask>[] => [
+    ['DELETE', pod, { kind: 'DeleteOptions', apiVersion: 'v1', preconditions }],
+    ['POST', `${pod}/eviction`, { metadata: { name }, deleteOptions: { preconditions } }],
+  ];
+  for (const request of requests({ uid: 'other' })) {
+    assert.deepEqual(refusal(...request), {
+      code: 409,
+      reason: 'Conflict',
+      message: `Operation cannot be fulfilled on Pod "${name}": the UID in the precondition (other) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
+    });
+  }
+  for (const request of requests({ uid, resourceVersion: '1' })) {
+    assert.deepEqual(refusal(...request), {
+      code: 409,
+      reason: 'Conflict',
+      message: `Operation cannot be fulfilled on Pod "${name}": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`,
+    });
+  }
+  const [deletion, eviction] = requests({ uid, resourceVersion });
+  assert.ok(deletion !== undefined && eviction !== undefined);
+  json('POST', `${pod}/eviction?dryRun=All`, eviction[2]);
+  assert.ok(names(`${shop}/pods`).includes(name));
+  const evicted = ask(...eviction);
+  assert.ok(evicted.kind === 'json');
+  assert.deepEqual([evicted.code, evicted.body['status']], [201, 'Success']);
+  assert.ok(!names(`${shop}/pods`).includes(name));
+  assert.throws(() => ask(...deletion), { code: 404 });
+  assert.throws(() => ask('POST', `${web}/eviction`, {}), { code: 404 });
+});
+
+test('beside a body, the query of a delete is not looked at', () => {
+  json('DELETE', `${shop}/configmaps/web?dryRun=All`, { kind: 'DeleteOptions', apiVersion: 'v1' });
+  assert.deepEqual(names(`${shop}/configmaps`), []);
+});
+
+test('who asks for the metadata alone gets no more: of an object, of a list, of a watch', () => {
+  const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+  const { metadata } = store.get(kindOf('configmaps'), 'shop', 'web');
+  const partial = { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
+  assert.deepEqual(json('GET', `${shop}/configmaps/web`, undefined, { accept }), partial);
+  const { events, stop } = watch(`${shop}/configmaps?watch=1`, { accept });
+  stop();
+  assert.deepEqual(events, [{ type: 'ADDED', object: partial }]);
+  const list = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+  assert.deepEqual(json('GET', `${shop}/configmaps`, undefined, { accept: list }), {
+    kind: 'PartialObjectMetadataList',
+    apiVersion: 'meta.k8s.io/v1',
+    metadata: { resourceVersion: String(store.version) },
+    items: [partial],
+  });
 });
 
 test('dryRun=All changes nothing on any write, in the query or in the options of a delete', () => {

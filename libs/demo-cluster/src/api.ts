@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
+import { refuseGone, refuseOther, refuseUnmet } from './conflicts.ts';
 import { admit, discard, keep } from './controllers.ts';
 import { discover, openapiV2 } from './discovery.ts';
 import { apiVersionOf, type Kind, kindOf, kinds, type User } from './kinds.ts';
@@ -7,7 +8,7 @@ import { ApiError, at, isObject, type Json, listAt, type Stored, textAt } from '
 import { applyPatch } from './patch.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { type Change, notFound, type Store } from './store.ts';
-import { tableOf } from './table.ts';
+import { metadataOf, tableOf } from './table.ts';
 
 /** A request, as far as the API cares. */
 export interface ApiRequest {
@@ -56,11 +57,15 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
   }
   if (subresource === 'log') return podLog(store.get(kind, namespace, name), query);
   if (subresource === 'scale') return scale(store, found, request);
+  if (subresource === 'eviction') return evict(store, found, request);
   if (subresource !== '' && subresource !== 'status') throw unknownResource();
   switch (request.method) {
     case 'GET':
     case 'HEAD':
-      if (name !== '') return shown(store, found, request, store.get(kind, namespace, name));
+      if (name !== '') {
+        const object = store.get(kind, namespace, name);
+        return json(200, shownAs(kind, object, String(store.version), query, request.accept));
+      }
       return query.get('watch') === 'true' || query.get('watch') === '1'
         ? watch(store, found, request)
         : list(store, found, request);
@@ -69,7 +74,7 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
       return json(201, save(store, found, query, prepared(store, found, readBody(request))));
     case 'PUT': {
       const current = store.get(kind, namespace, name);
-      return json(200, save(store, found, query, changed(kind, current, readBody(request))));
+      return json(200, save(store, found, query, changed(kind, current, readBody(request), request)));
     }
     case 'PATCH':
       return patch(store, found, request);
@@ -112,7 +117,12 @@ function list(store: Store, found: Located, { query, accept }: ApiRequest): ApiA
   const { kind } = found;
   const items = selected(store, found, query);
   const resourceVersion = String(store.version);
-  if (wantsTable(accept)) return json(200, tableOf(kind, items, resourceVersion, query.get('includeObject') ?? ''));
+  const form = formOf(accept);
+  if (form === 'Table') return json(200, tableOf(kind, items, resourceVersion, query.get('includeObject') ?? ''));
+  if (form === 'PartialObjectMetadataList') {
+    const apiVersion = 'meta.k8s.io/v1';
+    return json(200, { kind: form, apiVersion, metadata: { resourceVersion }, items: items.map(metadataOf) });
+  }
   // Items of a typed list carry neither kind nor apiVersion.
   const bare = items.map(({ kind: _kind, apiVersion: _apiVersion, ...item }) => item);
   return json(200, {
@@ -138,11 +148,8 @@ function watch(store: Store, { kind, namespace }: Located, { query, accept }: Ap
       const report = ({ type, object }: Pick<Change, 'type' | 'object'>): void => {
         if (namespace !== '' && object.metadata.namespace !== namespace) return;
         if (!byLabel(object) || !byField(object)) return;
-        const version = object.metadata.resourceVersion;
-        const shownObject = wantsTable(accept)
-          ? tableOf(kind, [object], version, query.get('includeObject') ?? '')
-          : object;
-        write(`${JSON.stringify({ type, object: shownObject })}\n`);
+        const shown = shownAs(kind, object, object.metadata.resourceVersion, query, accept);
+        write(`${JSON.stringify({ type, object: shown })}\n`);
       };
       if (after === 0) for (const object of store.list(kind, namespace)) report({ type: 'ADDED', object });
       if (isList) write(`${JSON.stringify(initialEventsEnd(kind, store.version))}\n`);
@@ -161,9 +168,16 @@ function initialEventsEnd(kind: Kind, version: number): Json {
   return { type: 'BOOKMARK', object: { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata } };
 }
 
-function shown(store: Store, { kind }: Located, { query, accept }: ApiRequest, object: Stored): ApiAnswer {
-  if (!wantsTable(accept)) return json(200, object);
-  return json(200, tableOf(kind, [object], String(store.version), query.get('includeObject') ?? ''));
+/** One object in the form that was asked for. */
+function shownAs(kind: Kind, object: Stored, version: string, query: URLSearchParams, accept: string): Json {
+  switch (formOf(accept)) {
+    case 'Table':
+      return tableOf(kind, [object], version, query.get('includeObject') ?? '');
+    case 'PartialObjectMetadata':
+      return metadataOf(object);
+    default:
+      return object;
+  }
 }
 
 function patch(store: Store, found: Located, request: ApiRequest): ApiAnswer {
@@ -172,10 +186,12 @@ function patch(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const current = store.find(kind, namespace, name);
   if (current === undefined) {
     if (type !== 'application/apply-patch+yaml') throw notFound(kind, name);
-    return json(201, save(store, found, request.query, prepared(store, found, readBody(request))));
+    const wanted = readBody(request);
+    refuseGone(kind, name, wanted);
+    return json(201, save(store, found, request.query, prepared(store, found, wanted)));
   }
   const patched = applyPatch(current, type, request.body);
-  return json(200, save(store, found, request.query, changed(kind, current, patched)));
+  return json(200, save(store, found, request.query, changed(kind, current, patched, request)));
 }
 
 /** A new object, as it is to be stored. Its namespace must be there. */
@@ -184,14 +200,10 @@ function prepared(store: Store, { kind, namespace }: Located, body: Json): Store
   return admit(kind, store.prepare(kind, namespace, body));
 }
 
-/** A changed object keeps what only the server gives. Throws `ApiError` 409 when it names another version. */
-function changed(kind: Kind, current: Stored, wanted: Json): Stored {
+/** A changed object keeps what only the server gives. Throws `ApiError` when it says that it is another one. */
+function changed(kind: Kind, current: Stored, wanted: Json, { method }: ApiRequest): Stored {
+  refuseOther(kind, current, wanted, method);
   const { uid, creationTimestamp, name, namespace, resourceVersion, generation } = current.metadata;
-  const version = textAt(wanted, 'metadata', 'resourceVersion');
-  if (version !== '' && version !== resourceVersion) {
-    const said = `Operation cannot be fulfilled on ${kind.resource} "${name}": the object has been modified; please apply your changes to the latest version and try again`;
-    throw new ApiError(409, 'Conflict', said, { name, kind: kind.resource });
-  }
   const metadata = {
     ...(wanted['metadata'] as Json),
     uid,
@@ -211,15 +223,20 @@ function save(store: Store, { kind }: Located, query: URLSearchParams, object: S
   return query.getAll('dryRun').includes('All') ? object : keep(store, kind, object);
 }
 
-/** kubectl says `dryRun` of a delete in the body. */
-function isDryDelete(request: ApiRequest): boolean {
-  const options = request.body === '' ? {} : readBody(request);
-  return [...request.query.getAll('dryRun'), ...listAt(options, 'dryRun')].includes('All');
+/** The options of a delete: those of the body, where kubectl says `dryRun`, or without a body those of the query. */
+function deleteOptions(request: ApiRequest): Json {
+  return request.body === '' ? { dryRun: request.query.getAll('dryRun') } : readBody(request);
+}
+
+function isDry(options: unknown): boolean {
+  return listAt(options, 'dryRun').includes('All');
 }
 
 function removeOne(store: Store, { kind, namespace, name }: Located, request: ApiRequest): ApiAnswer {
   const object = store.get(kind, namespace, name);
-  if (!isDryDelete(request)) discard(store, kind, object);
+  const options = deleteOptions(request);
+  refuseUnmet(kind, object, options);
+  if (!isDry(options)) discard(store, kind, object);
   const details = { name, group: kind.group, kind: kind.resource, uid: object.metadata.uid };
   return json(200, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details });
 }
@@ -227,7 +244,7 @@ function removeOne(store: Store, { kind, namespace, name }: Located, request: Ap
 /** Answers with the whole list, as the real server does, dry run or not. */
 function removeCollection(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const items = selected(store, found, request.query);
-  if (!isDryDelete(request)) for (const item of items) discard(store, found.kind, item);
+  if (!isDry(deleteOptions(request))) for (const item of items) discard(store, found.kind, item);
   const { kind } = found;
   return json(200, {
     kind: `${kind.kind}List`,
@@ -237,21 +254,39 @@ function removeCollection(store: Store, found: Located, request: ApiRequest): Ap
   });
 }
 
+/** An eviction is a delete with its options inside; nothing here has a disruption budget. */
+function evict(store: Store, { kind, namespace, name }: Located, request: ApiRequest): ApiAnswer {
+  if (kind.resource !== 'pods') throw unknownResource();
+  if (request.method !== 'POST') throw methodNotAllowed();
+  const options = at(readBody(request), 'deleteOptions');
+  const object = store.get(kind, namespace, name);
+  refuseUnmet(kind, object, options);
+  if (!isDry(options) && !request.query.getAll('dryRun').includes('All')) discard(store, kind, object);
+  return json(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 });
+}
+
 function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const { kind, namespace, name } = found;
   const current = store.get(kind, namespace, name);
-  const shownAs = (object: Stored): Json => ({
+  const scaleOf = (object: Stored): Json => ({
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name, namespace, uid: object.metadata.uid, resourceVersion: object.metadata.resourceVersion },
     spec: { replicas: at(object, 'spec', 'replicas') },
     status: { replicas: at(object, 'status', 'replicas') ?? 0 },
   });
-  if (request.method === 'GET') return json(200, shownAs(current));
+  if (request.method === 'GET') return json(200, scaleOf(current));
   const type = request.contentType.split(';', 1)[0] ?? '';
-  const wanted = request.method === 'PUT' ? readBody(request) : applyPatch(shownAs(current), type, request.body);
+  const wanted = request.method === 'PUT' ? readBody(request) : applyPatch(scaleOf(current), type, request.body);
+  // The Scale has the object's version; a uid is looked at in a PUT only.
+  const metadata = {
+    ...current.metadata,
+    uid: request.method === 'PUT' ? textAt(wanted, 'metadata', 'uid') : '',
+    resourceVersion: textAt(wanted, 'metadata', 'resourceVersion'),
+  };
   const spec = { ...(current['spec'] as Json), replicas: Number(textAt(wanted, 'spec', 'replicas')) };
-  return json(200, shownAs(save(store, found, request.query, changed(kind, current, { ...current, spec }))));
+  const scaled = changed(kind, current, { ...current, metadata, spec }, request);
+  return json(200, scaleOf(save(store, found, request.query, scaled)));
 }
 
 function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
@@ -284,8 +319,9 @@ function readBody({ body, contentType }: ApiRequest): Json {
   return parsed;
 }
 
-function wantsTable(accept: string): boolean {
-  return (accept.split(',')[0] ?? '').includes('as=Table');
+/** What is to be served instead of the object or list itself; empty for these. */
+function formOf(accept: string): string {
+  return /;\s*as=(\w+)/.exec(accept.split(',', 1)[0] ?? '')?.[1] ?? '';
 }
 
 function json(code: number, body: Json): ApiAnswer {

@@ -66,7 +66,10 @@ function resourceList(group: string): Json {
         kind: kindName,
         verbs,
       });
-      if (kind.resource === 'pods') return [entry, subresource('log', ['get'])];
+      if (kind.resource === 'pods') {
+        const eviction = { ...subresource('eviction', ['create'], 'Eviction'), group: 'policy', version: 'v1' };
+        return [entry, eviction, subresource('log', ['get'])];
+      }
       if (kind.resource === 'deployments') {
         const scale = {
           ...subresource('scale', ['get', 'patch', 'update'], 'Scale'),

@@ -174,3 +174,8 @@ export function kindOf(resource: string): Kind {
 export function apiVersionOf({ group, version }: Kind): string {
   return group === '' ? version : `${group}/${version}`;
 }
+
+/** `resource[.group]`, as errors have it. */
+export function qualifiedName({ group, resource }: Kind): string {
+  return group === '' ? resource : `${resource}.${group}`;
+}

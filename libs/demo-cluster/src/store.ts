@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { apiVersionOf, type Kind } from './kinds.ts';
+import { apiVersionOf, type Kind, qualifiedName } from './kinds.ts';
 import { ApiError, type Json, type Stored } from './objects.ts';
 
 /** A change, as watches report it. */
@@ -128,8 +128,7 @@ function atVersion(object: Stored, version: number): Stored {
 }
 
 export function notFound(kind: Kind, name: string): ApiError {
-  const group = kind.group === '' ? '' : `.${kind.group}`;
-  return new ApiError(404, 'NotFound', `${kind.resource}${group} "${name}" not found`, {
+  return new ApiError(404, 'NotFound', `${qualifiedName(kind)} "${name}" not found`, {
     name,
     group: kind.group,
     kind: kind.resource,

@@ -26,7 +26,12 @@ export function tableOf(kind: Kind, objects: readonly Stored[], resourceVersion:
 function rowObject(object: Stored, include: string): Json | null {
   if (include === 'Object') return object;
   if (include === 'None') return null;
-  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata };
+  return metadataOf(object);
+}
+
+/** An object's metadata alone. */
+export function metadataOf({ metadata }: Stored): Json {
+  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
 }
 
 function age(object: Stored): string {

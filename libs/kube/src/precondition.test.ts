@@ -87,22 +87,16 @@ const calls = [
     '{"spec":{"metadata":{"resourceVersion":"6"}},"metadata":{"a":{"uid":"x"}}}',
     '{"spec":{"metadata":{"resourceVersion":"6"}},"metadata":{"uid":"u-1","resourceVersion":"7","a":{"uid":"x"}}}',
   ],
-  [
-    'PATCH',
-    web,
-    'merge',
-    '{"spec":{"replicas":2}}',
-    '{"metadata":{"uid":"u-1","resourceVersion":"7"},"spec":{"replicas":2}}',
-  ],
-  ['PATCH', web, 'merge', '{"metadata":{"resourceVersion":null}}', '{"metadata":{"uid":"u-1","resourceVersion":"7"}}'],
+  ['PATCH', web, 'merge', '{"spec":{"replicas":2}}', '{"metadata":{"resourceVersion":"7"},"spec":{"replicas":2}}'],
+  ['PATCH', web, 'merge', '{"metadata":{"resourceVersion":null}}', '{"metadata":{"resourceVersion":"7"}}'],
   // Is literally a key to a merge patch.
-  ['PATCH', web, 'merge', '{"$patch":"delete"}', '{"metadata":{"uid":"u-1","resourceVersion":"7"},"$patch":"delete"}'],
+  ['PATCH', web, 'merge', '{"$patch":"delete"}', '{"metadata":{"resourceVersion":"7"},"$patch":"delete"}'],
   [
     'PATCH',
     web,
     'strategic',
     '{"metadata":{"$setElementOrder/finalizers":["a"],"$deleteFromPrimitiveList/finalizers":["b"]}}',
-    '{"metadata":{"uid":"u-1","resourceVersion":"7","$setElementOrder/finalizers":["a"],"$deleteFromPrimitiveList/finalizers":["b"]}}',
+    '{"metadata":{"resourceVersion":"7","$setElementOrder/finalizers":["a"],"$deleteFromPrimitiveList/finalizers":["b"]}}',
   ],
   [
     'PATCH',
@@ -135,7 +129,7 @@ const calls = [
     web,
     'json-patch',
     '[{"op":"remove","path":"/spec/paused"}]',
-    '[{"op":"add","path":"/metadata/uid","value":"u-1"},{"op":"add","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/spec/paused"}]',
+    '[{"op":"add","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/spec/paused"}]',
   ],
   ['PATCH', `${web}/scale`, 'json-patch', ' [ ] ', ' [{"op":"add","path":"/metadata/resourceVersion","value":"7"} ] '],
   [
@@ -201,10 +195,9 @@ for (const [method, target, form, body, expected] of calls) {
   });
 }
 
-for (const pointer of ['', 'x', '/metadata', '/metadata/resourceVersion', 'junk/metadata/uid', '/metadata/uid']) {
-  test(`a JSON patch about ${JSON.stringify(pointer)} has to find uid and version as they were`, () => {
-    const test =
-      '{"op":"test","path":"/metadata/uid","value":"u-1"},{"op":"test","path":"/metadata/resourceVersion","value":"7"}';
+for (const pointer of ['', 'x', '/metadata', '/metadata/resourceVersion', 'junk/metadata/resourceVersion']) {
+  test(`a JSON patch about ${JSON.stringify(pointer)} has to find the version as it was`, () => {
+    const test = '{"op":"test","path":"/metadata/resourceVersion","value":"7"}';
     const target = `{"op":"replace","path":${JSON.stringify(pointer)},"value":""}`;
     assert.equal(bound('PATCH', web, 'json-patch', `[${target}]`), `[${test},${target}]`);
     const source = `{"from":${JSON.stringify(pointer)},"op":"move","path":"/a"}`;
@@ -277,13 +270,13 @@ const metadata = fc.oneof(
   ),
 );
 
-test('of any object, uid and version are set where they were not, and nothing else is', () => {
+test('of any object, version and, but for a patch, uid are set where they were not, and nothing else is', () => {
   fc.assert(
     fc.property(
       fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 5 }),
       metadata,
       fc.constantFrom(undefined, 2, '\t'),
-      fc.constantFrom<Form>('json', 'merge', 'apply'),
+      fc.constantFrom<Form>('json', 'apply', 'merge'),
       (rest, metadata, indent, form) => {
         const { metadata: _, ...other } = rest;
         const body: Json = { ...other, ...(metadata === undefined ? {} : { metadata }) };
@@ -291,7 +284,8 @@ test('of any object, uid and version are set where they were not, and nothing el
         assert.ok(text !== null);
         const { uid = '', resourceVersion = '' } = metadata ?? {};
         const version = resourceVersion === '' || resourceVersion === '0' ? '7' : resourceVersion;
-        const expected = { ...body, metadata: { ...metadata, uid: uid || 'u-1', resourceVersion: version } };
+        const named = form === 'merge' ? {} : { uid: uid || 'u-1' };
+        const expected = { ...body, metadata: { ...metadata, ...named, resourceVersion: version } };
         assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(expected)));
       },
     ),

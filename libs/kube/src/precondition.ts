@@ -26,7 +26,7 @@ export function withPrecondition(
     const body = method === 'DELETE' && attributes.subresource === '' ? deleteOptions(call.target, object) : null;
     return body === null ? null : { body, contentType: 'application/json' };
   }
-  const known = bodies.find((each) => each.methods.includes(method) && each.contentType === contentType);
+  const known = bodies.find((each) => each.method === method && each.contentType === contentType);
   if (known?.kind !== kind) return null;
   const body = known.bind(call, attributes, object);
   return body === null ? null : { body, contentType };
@@ -41,7 +41,7 @@ const verbs: ReadonlyMap<string, string> = new Map([
 ]);
 
 interface KnownBody {
-  readonly methods: readonly string[];
+  readonly method: string;
   readonly contentType: string;
   readonly kind: HeldCall['kind'];
   readonly bind: (call: HeldCall, attributes: ResourceAttributes, object: ObjectVersion) => Buffer | null;
@@ -49,52 +49,52 @@ interface KnownBody {
 
 const bodies: readonly KnownBody[] = [
   {
-    methods: ['PUT'],
-    contentType: 'application/json',
-    kind: 'json',
-    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, wholeObject),
-  },
-  {
-    methods: ['PATCH'],
-    contentType: 'application/merge-patch+json',
-    kind: 'json',
-    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, patch),
-  },
-  {
-    methods: ['PATCH'],
-    contentType: 'application/strategic-merge-patch+json',
-    kind: 'json',
-    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, strategicPatch),
-  },
-  {
-    methods: ['PATCH'],
-    contentType: 'application/apply-patch+yaml',
-    kind: 'apply',
-    bind: ({ body }, attributes, object) => withMetadata(body, attributes, object, patch),
-  },
-  {
-    methods: ['PATCH'],
-    contentType: 'application/json-patch+json',
-    kind: 'json-patch',
-    bind: ({ body }, attributes, object) => {
-      const members = versionOf(attributes, object);
-      return members === null ? null : withOperations(body, members);
-    },
-  },
-  {
-    methods: ['DELETE'],
+    method: 'PUT',
     contentType: 'application/json',
     kind: 'json',
     bind: ({ body }, { subresource }, object) =>
-      subresource === '' ? withMembers(body, { preconditions: preconditions(object) }, options) : null,
+      withMetadata(body, subresource, subresource === '' ? whole(object) : version(object), wholeObject),
   },
   {
-    methods: ['POST'],
+    method: 'PATCH',
+    contentType: 'application/apply-patch+yaml',
+    kind: 'apply',
+    bind: ({ body }, { subresource }, object) =>
+      withMetadata(body, subresource, subresource === '' ? whole(object) : version(object), patch),
+  },
+  {
+    method: 'PATCH',
+    contentType: 'application/merge-patch+json',
+    kind: 'json',
+    bind: ({ body }, { subresource }, object) => withMetadata(body, subresource, version(object), patch),
+  },
+  {
+    method: 'PATCH',
+    contentType: 'application/strategic-merge-patch+json',
+    kind: 'json',
+    bind: ({ body }, { subresource }, object) => withMetadata(body, subresource, version(object), strategicPatch),
+  },
+  {
+    method: 'PATCH',
+    contentType: 'application/json-patch+json',
+    kind: 'json-patch',
+    bind: ({ body }, { subresource }, { resourceVersion }) =>
+      versioned.has(subresource) ? withOperation(body, resourceVersion) : null,
+  },
+  {
+    method: 'DELETE',
+    contentType: 'application/json',
+    kind: 'json',
+    bind: ({ body }, { subresource }, object) =>
+      subresource === '' ? withMembers(body, { preconditions: whole(object) }, options) : null,
+  },
+  {
+    method: 'POST',
     contentType: 'application/json',
     kind: 'json',
     bind: ({ body }, { apiGroup, resource, subresource }, object) =>
       apiGroup === '' && resource === 'pods' && subresource === 'eviction'
-        ? withMembers(body, { deleteOptions: { preconditions: preconditions(object) } }, options)
+        ? withMembers(body, { deleteOptions: { preconditions: whole(object) } }, options)
         : null,
   },
 ];
@@ -110,28 +110,21 @@ const versioned: ReadonlySet<string> = new Set([
   'status',
 ]);
 
+/** No version is given twice, so that it tells objects of one name apart, too. */
+function version({ resourceVersion }: ObjectVersion): Members {
+  return { resourceVersion };
+}
+
 /**
- * No version is given twice, so that it tells objects of one name apart, too. The uid is there for a PUT or an apply
- * that would create an object that is gone: there the server passes over the version. A subresource creates nothing,
- * and what it shows need not be the object.
+ * With the uid, for a PUT or an apply that would create an object that is gone: there the server passes over the
+ * version. No other patch creates, and a subresource neither; and to those another uid is not a conflict but invalid.
  */
-function versionOf({ subresource }: ResourceAttributes, { uid, resourceVersion }: ObjectVersion): Members | null {
-  if (!versioned.has(subresource)) return null;
-  return subresource === '' ? { uid, resourceVersion } : { resourceVersion };
-}
-
-function withMetadata(
-  body: Buffer,
-  attributes: ResourceAttributes,
-  object: ObjectVersion,
-  rules: Rules,
-): Buffer | null {
-  const metadata = versionOf(attributes, object);
-  return metadata === null ? null : withMembers(body, { metadata }, rules);
-}
-
-function preconditions({ uid, resourceVersion }: ObjectVersion): Members {
+function whole({ uid, resourceVersion }: ObjectVersion): Members {
   return { uid, resourceVersion };
+}
+
+function withMetadata(body: Buffer, subresource: string, metadata: Members, rules: Rules): Buffer | null {
+  return versioned.has(subresource) ? withMembers(body, { metadata }, rules) : null;
 }
 
 /** Options that stand in the query are read by the server only when there is no body: they move into it. */
@@ -148,7 +141,7 @@ function deleteOptions({ query }: Target, object: ObjectVersion): Buffer | null 
     kind: 'DeleteOptions',
     apiVersion: 'v1',
     ...Object.fromEntries(moved),
-    preconditions: preconditions(object),
+    preconditions: whole(object),
   };
   return Buffer.from(JSON.stringify(made));
 }
@@ -194,7 +187,7 @@ const options: Rules = { isUnset: (_, value) => value === null, isUnsafe: () => 
  * A patch that leaves the version alone sets it, and the server compares: 409. One that changes it could set it anew,
  * and has to find it as it was: 422.
  */
-function withOperations(body: Buffer, members: Members): Buffer | null {
+function withOperation(body: Buffer, resourceVersion: string): Buffer | null {
   const cursor = new JsonCursor(body);
   if (cursor.peek() !== openBracket) return null;
   const start = cursor.at + 1;
@@ -202,28 +195,19 @@ function withOperations(body: Buffer, members: Members): Buffer | null {
   let isEmpty = true;
   cursor.array(() => {
     isEmpty = false;
-    if (cursor.peek() !== openBrace) {
-      op = 'test';
-      return cursor.skip();
-    }
+    if (cursor.peek() !== openBrace) return cursor.skip();
     cursor.object((key) => {
-      if (key !== 'path' && key !== 'from') return cursor.skip();
-      if (cursor.peek() !== quote) cursor.skip();
-      else if (leavesAlone(cursor.text(cursor.string()), members)) return;
-      op = 'test';
+      if ((key !== 'path' && key !== 'from') || cursor.peek() !== quote) return cursor.skip();
+      if (concernsVersion(cursor.text(cursor.string()))) op = 'test';
     });
   });
   cursor.end();
-  const added = Object.entries(members).map(([name, value]) =>
-    JSON.stringify({ op, path: `/metadata/${name}`, value }),
-  );
-  return edited(body, [{ start, end: start, text: added.join(',') + (isEmpty ? '' : ',') }]);
+  const text = JSON.stringify({ op, path: '/metadata/resourceVersion', value: resourceVersion });
+  return edited(body, [{ start, end: start, text: isEmpty ? text : `${text},` }]);
 }
 
-/** The server passes over what stands before the first slash. No key here can be written in two ways. */
-function leavesAlone(pointer: string, members: Members): boolean {
-  const [, root, name, ...inner] = pointer.split('/');
-  if (root === undefined) return false;
-  if (root !== 'metadata') return true;
-  return name !== undefined && (inner.length > 0 || !Object.hasOwn(members, name));
+/** A pointer to the version, or to what it is in. The server passes over what stands before the first slash. */
+function concernsVersion(pointer: string): boolean {
+  const keys = pointer.split('/').slice(1);
+  return ['metadata', 'resourceVersion'].slice(0, keys.length).join('/') === keys.join('/');
 }
