@@ -4,6 +4,7 @@ import { type ApprovalEvent, approvals as approvalStream, decodeWithBody } from 
 import {
   type Broker,
   type Env,
+  failpoints,
   type Ledger,
   type Logger,
   type Outbox,
@@ -29,11 +30,16 @@ interface OutboxesParts {
 /** `SLUICE_REDIS_URL`: where the queues are. `SLUICE_APPROVAL_QUEUES`: names of consumers, with commas between. */
 export async function openOutboxes({ env, broker, approvals, ledger, now, log }: OutboxesParts): Promise<Outbox> {
   const consumers = (env['SLUICE_APPROVAL_QUEUES'] ?? '').split(',').filter((name) => name !== '');
+  const failpoint = failpoints<'before-expire' | 'after-expire'>(env);
   const queues = await openQueues({
     url: required(env, 'SLUICE_REDIS_URL'),
     log,
     consumers,
-    onDue: (approval) => approvals.expire(approval),
+    async onDue(approval) {
+      await failpoint('before-expire');
+      await approvals.expire(approval);
+      await failpoint('after-expire');
+    },
     open: () =>
       approvals.open().map(({ id, expiresAtMs }) => ({ approval: id, dueInMs: Math.max(0, expiresAtMs - now()) })),
     refill: () => approvals.open().map((approval) => noticeOf(approval, now())),
