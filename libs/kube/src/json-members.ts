@@ -1,14 +1,14 @@
 import { JsonCursor, openBrace, quote } from './json.ts';
 
-/** Members to be set where they are missing: texts, and objects of such. */
+/** Members to be set: texts, and objects of such. */
 export interface Members {
   readonly [name: string]: string | Members;
 }
 
 /** How an object is read in which members are set. */
 export interface Rules {
-  /** Whether a value says nothing. A text, or `null`. */
-  readonly isUnset: (name: string, value: string | null) => boolean;
+  /** Whether a value that is there, a text or `null`, gives way to the one to be set. */
+  readonly givesWay: (name: string, present: string | null, value: string | Members) => boolean;
   /** Whether nothing can be set for certain beside this key. */
   readonly isUnsafe: (key: string) => boolean;
 }
@@ -21,7 +21,7 @@ export interface Edit {
 }
 
 /**
- * Sets members where they are missing, and leaves every other byte as it was. `null` where neither an object nor a text
+ * Sets members where they are missing or give way, and leaves every other byte as it was. `null` where neither an object nor a text
  * stands in their place. Throws `JsonError`.
  */
 export function withMembers(body: Buffer, members: Members, rules: Rules): Buffer | null {
@@ -61,10 +61,10 @@ function setMember(cursor: JsonCursor, key: string, value: string | Members, rul
   if (first === quote) {
     const present = cursor.text(cursor.string());
     if (typeof value !== 'string') return false;
-    if (!rules.isUnset(key, present)) return true;
+    if (!rules.givesWay(key, present, value)) return true;
   } else {
     cursor.skip();
-    if (first !== nullStart || !rules.isUnset(key, null)) return false;
+    if (first !== nullStart || !rules.givesWay(key, null, value)) return false;
   }
   edits.push({ start, end: cursor.at, text: JSON.stringify(value) });
   return true;

@@ -79,6 +79,29 @@ const calls = [
     '{"metadata":{"resourceVersion":"6","uid":"u-0"}}',
   ],
   ['PUT', web, 'json', '{"metadata":{"resourceVersion":"6"}}', '{"metadata":{"uid":"u-1","resourceVersion":"6"}}'],
+  // But not the version of an object that no reviewer has seen.
+  [
+    'PUT',
+    web,
+    'json',
+    '{"metadata":{"uid":"u-1","resourceVersion":"10"}}',
+    '{"metadata":{"uid":"u-1","resourceVersion":"7"}}',
+  ],
+  ['PATCH', web, 'merge', '{"metadata":{"resourceVersion":"x"}}', '{"metadata":{"resourceVersion":"7"}}'],
+  [
+    'DELETE',
+    web,
+    'json',
+    '{"preconditions":{"uid":"u-1","resourceVersion":"8"}}',
+    '{"preconditions":{"uid":"u-1","resourceVersion":"7"}}',
+  ],
+  [
+    'DELETE',
+    web,
+    'json',
+    '{"preconditions":{"uid":"u-1","resourceVersion":"6"}}',
+    '{"preconditions":{"uid":"u-1","resourceVersion":"6"}}',
+  ],
   // Only the metadata of the object itself counts.
   [
     'PUT',
@@ -265,7 +288,12 @@ type Json = Record<string, unknown>;
 const metadata = fc.oneof(
   fc.constant(undefined),
   fc.record(
-    { name: fc.string(), resourceVersion: fc.constantFrom('', '0', '5'), uid: fc.constantFrom('', 'u'), a: fc.json() },
+    {
+      name: fc.string(),
+      resourceVersion: fc.constantFrom('', '0', '5', '7', '12', '99999999999999999999999'),
+      uid: fc.constantFrom('', 'u'),
+      a: fc.json(),
+    },
     { requiredKeys: [] },
   ),
 );
@@ -283,7 +311,7 @@ test('of any object, version and, but for a patch, uid are set where they were n
         const text = bound(form === 'json' ? 'PUT' : 'PATCH', web, form, JSON.stringify(body, null, indent));
         assert.ok(text !== null);
         const { uid = '', resourceVersion = '' } = metadata ?? {};
-        const version = resourceVersion === '' || resourceVersion === '0' ? '7' : resourceVersion;
+        const version = resourceVersion === '5' ? '5' : '7';
         const named = form === 'merge' ? {} : { uid: uid || 'u-1' };
         const expected = { ...body, metadata: { ...metadata, ...named, resourceVersion: version } };
         assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(expected)));

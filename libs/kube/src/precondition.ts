@@ -12,9 +12,9 @@ export interface ObjectVersion {
 
 /**
  * The request body of a call on one existing object, bound to the object as it was: the server answers 409 when it is
- * another one by then (422 where a JSON patch changes the version itself). What the body says of uid and version stays
- * as it is, and the server holds the call to that; so does every other byte. `null`: such a call cannot be bound.
- * Throws `JsonError` when the body is not JSON though its kind says so.
+ * another one by then (422 where a JSON patch changes the version itself). A uid or an older version in the body stays,
+ * and the server refuses the call itself; a newer version does not. Every other byte stays as it was. `null`: such a
+ * call cannot be bound. Throws `JsonError` when the body is not JSON though its kind says so.
  */
 export function withPrecondition(
   call: HeldCall,
@@ -164,13 +164,16 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
 const noVersion = /^0*$/;
 
 const wholeObject: Rules = {
-  isUnset: (name, value) => value === null || (name === 'resourceVersion' ? noVersion.test(value) : value === ''),
+  givesWay: (name, present, value) => {
+    if (present === null || name !== 'resourceVersion') return (present ?? '') === '';
+    return noVersion.test(present) || !isPast(present, value);
+  },
   isUnsafe: () => false,
 };
 
 /** Here a null takes away: with it gone from the metadata, the server would no longer refuse the patch. */
 const patch: Rules = {
-  isUnset: (name, value) => name !== 'metadata' && wholeObject.isUnset(name, value),
+  givesWay: (name, present, value) => name !== 'metadata' && wholeObject.givesWay(name, present, value),
   isUnsafe: () => false,
 };
 
@@ -181,7 +184,21 @@ const strategicPatch: Rules = {
 };
 
 /** A precondition is compared as a text, whatever it is. */
-const options: Rules = { isUnset: (_, value) => value === null, isUnsafe: () => false };
+const options: Rules = {
+  givesWay: (name, present, value) => present === null || (name === 'resourceVersion' && !isPast(present, value)),
+  isUnsafe: () => false,
+};
+
+/**
+ * Whether a version is the one that was reviewed, or older: then the server itself refuses the call. A newer one is of
+ * an object that no reviewer has seen, as in the next try of a `kubectl replace`, which asks for the version first.
+ */
+function isPast(version: string, reviewed: string | Members): boolean {
+  if (version === reviewed) return true;
+  const isNumber = /^\d{1,20}$/;
+  if (typeof reviewed !== 'string' || !isNumber.test(version) || !isNumber.test(reviewed)) return false;
+  return BigInt(version) <= BigInt(reviewed);
+}
 
 /**
  * A patch that leaves the version alone sets it, and the server compares: 409. One that changes it could set it anew,

@@ -1,7 +1,7 @@
 import type { RequestAttributes } from '@sluice/model';
 import type { HeldCall } from './held-call.ts';
 import { JsonCursor, openBrace, openBracket, quote } from './json.ts';
-import { longestPlace, type Path, type Volatile, volatileAt } from './volatile.ts';
+import { type Path, type Volatile, volatileAt, volatileKeys } from './volatile.ts';
 
 /** What stays the same from one try of a command to the next. */
 export interface Shape {
@@ -100,7 +100,9 @@ class ShapeWriter {
     const { attributes } = this.#call;
     const root = this.#root;
     if (root === null || attributes.kind !== 'resource') return undefined;
-    if (root.length + this.#path.length - this.#rootDepth > longestPlace) return undefined;
+    const isRoot = this.#path.length === this.#rootDepth;
+    // Most values are told apart by their key: no place is made for them.
+    if (!volatileKeys.has(isRoot ? root.at(-1) : this.#path.at(-1))) return undefined;
     return volatileAt([...root, ...this.#path.slice(this.#rootDepth)], attributes);
   }
 

@@ -79,8 +79,8 @@ export const volatiles: readonly Volatile[] = [
   { path: ['spec', '$setElementOrder/ephemeralContainers', '*', 'name'], ...debugContainer },
 ];
 
-/** No rule is about a value deeper in an object. */
-export const longestPlace = Math.max(...volatiles.map(({ path }) => path.length));
+/** The keys of all that is volatile: nothing under another key is. */
+export const volatileKeys: ReadonlySet<string | number | undefined> = new Set(volatiles.map(({ path }) => path.at(-1)));
 
 /** The rule for a value at a place in the object, if it is volatile. */
 export function volatileAt(place: Path, call: ResourceAttributes): Volatile | undefined {
