@@ -50,7 +50,7 @@ export function writeRunner(script) {
   const here = (path) => `"$here/${path}"`;
   // `exec`: whoever has started it, and ends it by its id, ends the program.
   const text = `#!/bin/sh
-here=$(dirname "$0")/${basename(tree)}
+here=\${0%/*}/${basename(tree)}
 LD_LIBRARY_PATH=${[...new Set(libraries.map(dirname))].map(here).join(':')} \\
   exec ${here(relative(tree, programIn(tree, basename(script))))} "$@"
 `;
