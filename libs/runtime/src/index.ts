@@ -17,6 +17,7 @@ export * from './lease.ts';
 export * from './ledger.ts';
 export * from './log.ts';
 export * from './provision.ts';
+export * from './queue-server.ts';
 export * from './secret-file.ts';
 export * from './service.ts';
 export * from './signed.ts';
