@@ -7,7 +7,17 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { credentialsFile } from '@sluice/runtime';
-import { isAlive, openDemo, removeScratch, repository, Sluice, scratch, TestBroker, until } from '@sluice/testing';
+import {
+  isAlive,
+  openDemo,
+  removeScratch,
+  repository,
+  Sluice,
+  scratch,
+  TestBroker,
+  TestRedis,
+  until,
+} from '@sluice/testing';
 
 const dir = scratch();
 after(() => removeScratch(dir));
@@ -91,9 +101,12 @@ test('what a killed Sluice left behind does not stand in the way of the next one
   const first = await Sluice.start({ home, flags: [], env: noCluster });
   const made = await first.call('GET', '/version');
   assert.equal(made.status, 200);
+  const { broker = 0, queue = 0 } = first.state().parts;
+  assert.ok(isAlive(broker) && isAlive(queue));
   first.process.kill('SIGKILL');
   await once(first.process, 'close');
   const second = await Sluice.start({ home, flags: [], env: noCluster });
+  assert.ok(!isAlive(broker) && !isAlive(queue));
   assert.ok((await second.calls()).length > 0, 'the record is still there');
   assert.equal(await second.stop(), 0);
 });
@@ -161,6 +174,47 @@ test('a broken policy is one line, with file, line, column and a way out', async
 
 test('a broker that is missing is one line', async () => {
   assert.match(await refusal([], { ...noCluster, SLUICE_NATS_SERVER: join(dir, 'no-nats-server') }), /no-nats-server/);
+});
+
+test('only the approval service knows the way to Redis, and no command line tells its password', async () => {
+  const sluice = await Sluice.start({ home: newHome(), flags: [], env: noCluster });
+  assert.match(sluice.output, /queue\s+redis-server \d+\.\d+\.\d+, in /);
+  const password =
+    /^requirepass (\S+)$/m.exec(readFileSync(join(sluice.home, 'queue', 'redis.conf'), 'utf8'))?.[1] ?? '';
+  assert.ok(password.length >= 32);
+  const parts = Object.entries(sluice.state().parts);
+  const read = (pid: number, file: string): string => readFileSync(`/proc/${pid}/${file}`, 'latin1');
+  assert.deepEqual(
+    parts.filter(([, pid]) => read(pid, 'environ').includes(password)).map(([part]) => part),
+    ['approval'],
+  );
+  for (const [, pid] of parts) assert.ok(!read(pid, 'cmdline').includes(password));
+  assert.equal(await sluice.stop(), 0);
+});
+
+test('a Redis of somebody else is used, and no other part is told of it', async () => {
+  const redis = await TestRedis.start();
+  const sluice = await Sluice.start({ home: newHome(), flags: [], env: { ...noCluster, ...redis.env } });
+  const { queue, ...parts } = sluice.state().parts;
+  assert.equal(queue, undefined);
+  const knows = Object.entries(parts).filter(([, pid]) =>
+    readFileSync(`/proc/${pid}/environ`, 'latin1').includes(redis.password),
+  );
+  assert.deepEqual(
+    knows.map(([part]) => part),
+    ['approval'],
+  );
+  assert.ok(!sluice.output.includes(redis.password));
+  assert.equal(await sluice.stop(), 0);
+  await redis.close();
+});
+
+test('a Redis that is missing, or named by what is no URL, is one line', async () => {
+  const missing = { ...noCluster, SLUICE_REDIS_SERVER: join(dir, 'no-redis-server') };
+  assert.match(await refusal([], missing), /no-redis-server does not run \(ENOENT\)/);
+  const said = await refusal([], { ...noCluster, SLUICE_REDIS_URL: '//:word@host' });
+  assert.match(said, /SLUICE_REDIS_URL is no URL/);
+  assert.doesNotMatch(said, /word/);
 });
 
 test('a broker by URL that does not answer is one line', async () => {

@@ -28,6 +28,8 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
 const owners: Readonly<Record<string, string>> = {
   'http2-proxy': 'services/ingress/**',
   '@nats-io/': 'libs/runtime/**',
+  bullmq: 'services/approval/**',
+  ioredis: 'services/approval/**',
   '@clickhouse/client': 'services/recorder/**',
   chdb: 'services/recorder/**',
   '@marcbachmann/cel-js': 'services/policy/**',

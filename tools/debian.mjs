@@ -2,8 +2,8 @@
 //
 //   node tools/debian.mjs FOLDER PACKAGE...       unpacks packages of Debian sid somewhere under FOLDER, which it empties
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** apt and dpkg call helpers that stand in the system's folders, whatever the user's PATH is. */
@@ -19,16 +19,56 @@ const systemPath = `${process.env.PATH}:/usr/sbin:/usr/bin:/sbin:/bin`;
  * @returns {string | undefined} the program, inside `scratch`; undefined where no suite has it
  */
 export function fetchFromDebian(name, isGood, scratch, say) {
+  return aptThatOffers(name, isGood, scratch, say)?.program(name, name);
+}
+
+/**
+ * The same for a program that is spread over packages, and needs libraries that this machine may lack.
+ * @param {string[]} packages that make it up, the one of the same name included
+ * @returns {string | undefined} a script that runs it; it needs the folder `treeOf(script)` beside it
+ */
+export function fetchWithLibraries(name, packages, isGood, scratch, say) {
+  const apt = aptThatOffers(name, isGood, scratch, say);
+  if (apt === undefined) return undefined;
+  const tree = apt.unpack([...packages, ...apt.librariesOf(packages)]);
+  if (programIn(tree, name) === undefined) return undefined;
+  const script = join(scratch, name);
+  renameSync(tree, treeOf(script));
+  writeRunner(script);
+  return script;
+}
+
+/** Where the files of a program are that a script runs. */
+export function treeOf(script) {
+  return `${script}.d`;
+}
+
+/** Writes a script that runs the program of its own name in `treeOf(script)`, with the libraries there. Both may be moved. */
+export function writeRunner(script) {
+  const tree = treeOf(script);
+  const libraries = readdirSync(tree, { recursive: true }).filter((file) => /^lib.*\.so(\.|$)/.test(basename(file)));
+  const here = (path) => `"$here/${path}"`;
+  // `exec`: whoever has started it, and ends it by its id, ends the program.
+  const text = `#!/bin/sh
+here=\${0%/*}/${basename(tree)}
+LD_LIBRARY_PATH=${[...new Set(libraries.map(dirname))].map(here).join(':')} \\
+  exec ${here(relative(tree, programIn(tree, basename(script))))} "$@"
+`;
+  writeFileSync(script, text, { mode: 0o755 });
+}
+
+/** The machine's own suites before sid: what is linked against the newest libraries may not run here. */
+function aptThatOffers(name, isGood, scratch, say) {
   rmSync(scratch, { recursive: true, force: true });
   const machine = new Apt(join(scratch, 'machine'), []);
   if (machine.offers(name, isGood)) {
     say('the suites this machine uses');
-    return machine.program(name, name);
+    return machine;
   }
   const sid = machine.debian(join(scratch, 'sid'), ['sid']);
   if (!sid?.offers(name, isGood)) return undefined;
   say('Debian sid');
-  return sid.program(name, name);
+  return sid;
 }
 
 /**
@@ -74,8 +114,14 @@ class Apt {
 
   /** The program of a package, which may name its suite (`package/suite`), downloaded and unpacked. */
   program(name, holder) {
-    const tree = this.unpack([holder]);
-    return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
+    return programIn(this.unpack([holder]), name);
+  }
+
+  /** Libraries that packages name as theirs. The C library is the machine's: its loader belongs to it. */
+  librariesOf(packages) {
+    const named = run('apt-cache', [...this.#options, 'depends', '--important', ...packages], this.#folder);
+    const libraries = [...named.matchAll(/^ {2}Depends: (lib[^\s<>]+)$/gm)].map(([, library]) => library);
+    return [...new Set(libraries)].filter((library) => !/^libc\d/.test(library));
   }
 
   /** Downloads and unpacks; returns the folder that stands for the root of the file system. */
@@ -115,6 +161,10 @@ class Apt {
   #run(...args) {
     return run('apt-get', [...this.#options, ...args], this.#folder);
   }
+}
+
+function programIn(tree, name) {
+  return ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find((file) => existsSync(file));
 }
 
 /** Output of a command. One that fails, or is not there, has said nothing: what it was to bring is then found missing. */

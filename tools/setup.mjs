@@ -1,8 +1,8 @@
 // What a bare machine lacks, fetched and said so: the packages with Node 24 in them, and the servers that are no
 // packages. Runs on Node 20 and without packages, since it is what brings both.
 //
-//   node tools/setup.mjs nats-server kubectl      prints the path of each, one a line
-//   node tools/setup.mjs kubectl-versions         the same for every kubectl that the scenario is to pass with
+//   node tools/setup.mjs nats-server redis-server kubectl      prints the path of each, one a line
+//   node tools/setup.mjs kubectl-versions                      the same for every kubectl that the scenario is to pass with
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -17,15 +17,24 @@ import {
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fetchFromDebian, fetchFromSuites } from './debian.mjs';
+import { fetchFromDebian, fetchFromSuites, fetchWithLibraries, treeOf } from './debian.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ownNode = join(root, 'node_modules', '.bin', 'node');
 const tools = join(root, '.sluice', 'tools');
 
-/** The servers Sluice can fetch: how each tells its version, the oldest that will do, its Homebrew name. */
+/**
+ * The servers Sluice can fetch: how each tells its version, the oldest that will do, its Homebrew name; of one that is no
+ * single file, the Debian packages that make it up.
+ */
 const servers = {
   'nats-server': { version: ['--version'], oldest: '2.10.23', formula: 'nats-server' },
+  'redis-server': {
+    version: ['--version'],
+    oldest: '6.2.0',
+    formula: 'redis',
+    packages: ['redis-server', 'redis-tools'],
+  },
   kubectl: { version: ['version', '--client'], oldest: '1.20.0', formula: 'kubernetes-cli' },
 };
 
@@ -123,13 +132,14 @@ export async function ensureServer(name) {
   return installed(name, own) ?? (await alone(() => installed(name, own) ?? fetchServer(name, own)));
 }
 
-/** The environment with the broker's program in it, and a kubectl on PATH: what tests and the bench need. */
+/** The environment with the programs of broker and queues in it, and a kubectl on PATH: what tests and the bench need. */
 export async function withServers() {
   const kubectl = dirname(await ensureServer('kubectl'));
   const folders = process.env.PATH.split(delimiter);
   return {
     ...process.env,
     SLUICE_NATS_SERVER: process.env.SLUICE_NATS_SERVER || (await ensureServer('nats-server')),
+    SLUICE_REDIS_SERVER: process.env.SLUICE_REDIS_SERVER || (await ensureServer('redis-server')),
     PATH: [...(folders.includes(kubectl) ? [] : [kubectl]), ...folders].join(delimiter),
   };
 }
@@ -198,7 +208,7 @@ function works(name, file) {
 }
 
 function fetchServer(name, own) {
-  const { oldest, formula } = servers[name];
+  const { oldest, formula, packages } = servers[name];
   if (process.platform === 'darwin') {
     console.error(`Fetching ${name} (brew install ${formula}) …`);
     spawnSync('brew', ['install', '--quiet', formula], { stdio: ['ignore', 2, 2] });
@@ -208,9 +218,17 @@ function fetchServer(name, own) {
     const scratch = join(tools, 'fetching');
     const say = (place) => console.error(`Fetching ${name} from ${place}, without root, into .sluice/tools …`);
     try {
-      const fetched = fetchFromDebian(name, (version) => !isOlder(version, oldest), scratch, say);
+      const isGood = (version) => !isOlder(version, oldest);
+      const fetched =
+        packages === undefined
+          ? fetchFromDebian(name, isGood, scratch, say)
+          : fetchWithLibraries(name, packages, isGood, scratch, say);
       if (fetched !== undefined && works(name, fetched)) {
         // A rename is all or nothing: what stands at its place is whole.
+        if (packages !== undefined) {
+          rmSync(treeOf(own), { recursive: true, force: true });
+          renameSync(treeOf(fetched), treeOf(own));
+        }
         renameSync(fetched, own);
         return own;
       }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -46,4 +46,24 @@ test('a kubectl that does not run is an error, not left out', () => {
   const { kubectls, stderr } = chosen({ kubectl: 'echo v1.33.1', 'kubectl.1.33': 'exit 1' });
   assert.deepEqual(kubectls, []);
   assert.match(stderr, /kubectl\.1\.33 does not run/);
+});
+
+test('a program with libraries of its own runs from wherever the two are moved, in a folder with a space', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-setup-'));
+  try {
+    const [made, moved] = [join(folder, 'made'), join(folder, 'moved to')];
+    const tree = join(made, 'server.d');
+    for (const path of ['usr/bin', 'usr/lib/here', 'usr/share/doc']) mkdirSync(join(tree, path), { recursive: true });
+    writeFileSync(join(tree, 'usr/bin/server'), '#!/bin/sh\necho "$LD_LIBRARY_PATH, $1"\n', { mode: 0o755 });
+    writeFileSync(join(tree, 'usr/lib/here/libown.so.2'), '');
+    const write = `
+      import { writeRunner } from ${JSON.stringify(join(import.meta.dirname, 'debian.mjs'))};
+      writeRunner(${JSON.stringify(join(made, 'server'))});`;
+    spawnSync(process.execPath, ['--input-type=module', '--eval', write]);
+    renameSync(made, moved);
+    const { stdout } = spawnSync(join(moved, 'server'), ['a b'], { cwd: '/', encoding: 'utf8' });
+    assert.equal(stdout, `${moved}/server.d/usr/lib/here, a b\n`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -12,6 +12,8 @@ export interface HomePaths {
   readonly certificates: string;
   readonly ca: string;
   readonly broker: string;
+  /** The configuration of Redis, 0600, and its data. */
+  readonly queue: string;
   readonly database: string;
   /** The ClickHouse server that holds the record; empty: `database` does. */
   readonly clickhouseUrl: string;
@@ -33,6 +35,7 @@ export function homePaths(root: string, clickhouseUrl = '', seals = ''): HomePat
     certificates: join(root, 'tls'),
     ca: join(root, 'tls', 'ca.crt'),
     broker: join(root, 'broker'),
+    queue: join(root, 'queue'),
     database: join(root, 'database'),
     clickhouseUrl,
     logs: join(root, 'log'),
@@ -47,7 +50,7 @@ export function homePaths(root: string, clickhouseUrl = '', seals = ''): HomePat
 /** Makes the directories; the home itself is its owner's alone. */
 export function makeHome(home: HomePaths): void {
   mkdirSync(home.root, { recursive: true, mode: 0o700 });
-  for (const dir of [home.keys, home.certificates, home.broker, home.database, home.logs, home.demo]) {
+  for (const dir of [home.keys, home.certificates, home.broker, home.queue, home.database, home.logs, home.demo]) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 }

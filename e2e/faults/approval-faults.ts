@@ -84,7 +84,9 @@ export async function loseQueues(run: Run): Promise<Done> {
   }
   // What nobody decides expires, and a job that was put into the queues again writes that down.
   await until('what nobody decided to expire', async () =>
-    left.every(({ approval }) => approval === '') ? true : (await states_(world, left)).every((state) => state === 'expired'),
+    left.every(({ approval }) => approval === '')
+      ? true
+      : (await states_(world, left)).every((state) => state === 'expired'),
   );
   const expected = new Map<string, ApprovalState>([
     ...granted.map(({ approval }) => [approval, 'used'] as const),
@@ -151,12 +153,36 @@ type Ballot = readonly (readonly [vote: 'approve' | 'deny', by: Reviewer])[];
 
 /** Votes that meet, and how the approval may end. */
 const ballots: Readonly<Record<string, { readonly votes: Ballot; readonly ends: readonly ApprovalState[] }>> = {
-  'two approve': { votes: [['approve', alice], ['approve', bob]], ends: ['used'] },
-  'one approves, one denies': { votes: [['approve', alice], ['deny', bob]], ends: ['used', 'denied'] },
-  'one approves twice': { votes: [['approve', alice], ['approve', alice]], ends: ['used'] },
+  'two approve': {
+    votes: [
+      ['approve', alice],
+      ['approve', bob],
+    ],
+    ends: ['used'],
+  },
+  'one approves, one denies': {
+    votes: [
+      ['approve', alice],
+      ['deny', bob],
+    ],
+    ends: ['used', 'denied'],
+  },
+  'one approves twice': {
+    votes: [
+      ['approve', alice],
+      ['approve', alice],
+    ],
+    ends: ['used'],
+  },
   'the agent itself approves': { votes: [['approve', { name: `local:${askers[0]}`, groups: [] }]], ends: ['pending'] },
   'five deny, five approve': {
-    votes: [alice, bob, alice, bob, alice].flatMap((by) => [['deny', by], ['approve', by]] as const),
+    votes: [alice, bob, alice, bob, alice].flatMap(
+      (by) =>
+        [
+          ['deny', by],
+          ['approve', by],
+        ] as const,
+    ),
     ends: ['used', 'denied'],
   },
 };

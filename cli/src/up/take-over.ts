@@ -19,12 +19,12 @@ export async function takeOver(home: HomePaths): Promise<void> {
   assertStopped(home);
   const state = readState(home);
   if (state === null) return;
-  // Services end with their supervisor; the broker knows none, and its command line names this home.
+  // Services end with their supervisor; broker and queue know none, and their command lines name this home.
   const orphans = Object.values(state.parts).filter((pid) => isOurs(pid, home.root));
   for (const pid of orphans) process.kill(pid, 'SIGTERM');
   for (const deadline = performance.now() + orphanDeadlineMs; orphans.some((pid) => isOurs(pid, home.root)); ) {
     if (performance.now() > deadline)
-      throw new ConfigError(`the broker of a crashed Sluice does not stop (pid ${orphans.join(', ')})`);
+      throw new ConfigError(`a part of a crashed Sluice does not stop (pid ${orphans.join(', ')})`);
     await sleep(50);
   }
 }

@@ -13,6 +13,7 @@ import {
   ensureKeys,
   integer,
   type Logger,
+  names,
   openBroker,
   type Part,
   provision,
@@ -29,6 +30,7 @@ import { tellApprovals } from './approval-news.ts';
 import { freePort, planBroker } from './broker.ts';
 import { chooseCluster, missingRights } from './cluster.ts';
 import { listenControl } from './control.ts';
+import { planQueue, queueHost } from './queue.ts';
 import { localReviewer } from './reviewer.ts';
 import { Tail } from './tail.ts';
 import { takeOver } from './take-over.ts';
@@ -138,7 +140,7 @@ class Local {
       ...(database === undefined ? {} : { SLUICE_CLICKHOUSE_URL: database }),
     });
     this.#say('recorder', database === undefined ? 'chDB, embedded' : 'ClickHouse');
-    await this.#service('approval', base);
+    await this.#service('approval', { ...base, SLUICE_REDIS_URL: await this.#startQueue() });
     await this.#service('policy', { ...base, SLUICE_ISSUERS: localIssuer });
     this.#say('policy', await applyPolicies(control, files));
     await this.#service('masking', base);
@@ -148,6 +150,8 @@ class Local {
       // Exec plugins of the kubeconfig may need anything that the user's own kubectl has.
       ...this.#options.env,
       ...base,
+      // The queues are for the approval service alone.
+      SLUICE_REDIS_URL: undefined,
       // Chosen here: an ingress that is started again must be where kubeconfigs say.
       SLUICE_PORT: String(port === 0 ? await freePort() : port),
       SLUICE_TLS_CERT: tls.cert,
@@ -194,13 +198,28 @@ class Local {
     return { SLUICE_NATS_URL: plan.url, SLUICE_NATS_CREDS_DIR: home.brokerKeys, SLUICE_NATS_CA: home.ca };
   }
 
+  /** Starts Redis, unless there is one; returns its URL, with the password. */
+  async #startQueue(): Promise<string> {
+    const { env, home } = this.#options;
+    const given = env['SLUICE_REDIS_URL'];
+    if (given !== undefined && given !== '') {
+      this.#say('queue', queueHost(given));
+      return given;
+    }
+    const server = env['SLUICE_REDIS_SERVER'] || (await this.#fetch('redis-server'));
+    const plan = await planQueue(home, server, this.#logFile('queue'));
+    await this.#part(plan.part);
+    this.#say('queue', `redis-server ${plan.version}, in ${home.queue}`);
+    return plan.url;
+  }
+
   /** Makes the streams, as the operator. Where its credentials are kept elsewhere, somebody else has made them. */
   async #provision(broker: Env): Promise<void> {
     const credentials = broker['SLUICE_NATS_CREDS_DIR'];
     if (credentials && !existsSync(credentialsFile(credentials, 'operator'))) return;
     const operator = await openBroker(broker, 'operator', this.#log, 0);
     try {
-      await provision(operator, storeSizes(this.#options.env));
+      await provision(operator, storeSizes(this.#options.env), names(this.#options.env, 'SLUICE_APPROVAL_QUEUES'));
     } finally {
       await operator.drain();
     }
@@ -354,6 +373,7 @@ function inherited(env: Env): Record<string, string> {
     'TMPDIR',
     'KUBECONFIG',
     'NODE_EXTRA_CA_CERTS',
+    'SLUICE_APPROVAL_QUEUES',
     'SLUICE_FAILPOINTS',
     'SLUICE_LEDGER_GRACE_MS',
     'SLUICE_LEDGER_LEASE_MS',

@@ -95,6 +95,12 @@ export const reasons = {
     status: 'NotAcceptable',
     summary: 'The agent accepts no media type that Sluice can mask; JSON is one.',
   },
+  ObjectChanged: {
+    http: 409,
+    status: 'Conflict',
+    askable: true,
+    summary: 'The object of an approved call is another one than a reviewer was asked about.',
+  },
   BodyTooLarge: { http: 413, status: 'RequestEntityTooLarge', summary: 'The request body exceeds the limit.' },
   MediaTypeNotSupported: {
     http: 415,

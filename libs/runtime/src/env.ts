@@ -20,3 +20,11 @@ export function integer(env: Env, name: string, byDefault: number): number {
   if (!/^\d{1,15}$/.test(text)) throw new ConfigError(`${name} is ${JSON.stringify(text)}; a whole number is wanted`);
   return Number(text);
 }
+
+/** Names with commas between them; none when the setting is absent. */
+export function names(env: Env, name: string): string[] {
+  return (env[name] ?? '')
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '');
+}

@@ -18,6 +18,7 @@ export * from './ledger.ts';
 export * from './log.ts';
 export * from './outbox.ts';
 export * from './provision.ts';
+export * from './queue-server.ts';
 export * from './secret-file.ts';
 export * from './service.ts';
 export * from './signed.ts';

@@ -4,6 +4,7 @@ export * from './canary.ts';
 export * from './edge.ts';
 export * from './h2-frames.ts';
 export * from './raw.ts';
+export * from './redis.ts';
 export * from './scripted.ts';
 export * from './sealer.ts';
 export * from './service.ts';

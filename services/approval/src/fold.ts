@@ -59,7 +59,18 @@ export function begin(id: string, { event, seq, atMs }: StoredEvent): Approval |
   if (event.kind !== 'requested') return null;
   const { request } = event;
   const expiresAtMs = atMs + request.terms.expiresMs;
-  return { id, request, requestedAtMs: atMs, expiresAtMs, votes: [], joined: [], uses: [], closed: null, seq, last: event.kind };
+  return {
+    id,
+    request,
+    requestedAtMs: atMs,
+    expiresAtMs,
+    votes: [],
+    joined: [],
+    uses: [],
+    closed: null,
+    seq,
+    last: event.kind,
+  };
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   failpoints,
   type Ledger,
   type Logger,
+  names,
   type Outbox,
   openOutbox,
   required,
@@ -29,7 +30,7 @@ interface OutboxesParts {
 
 /** `SLUICE_REDIS_URL`: where the queues are. `SLUICE_APPROVAL_QUEUES`: names of consumers, with commas between. */
 export async function openOutboxes({ env, broker, approvals, ledger, now, log }: OutboxesParts): Promise<Outbox> {
-  const consumers = (env['SLUICE_APPROVAL_QUEUES'] ?? '').split(',').filter((name) => name !== '');
+  const consumers = names(env, 'SLUICE_APPROVAL_QUEUES');
   const failpoint = failpoints<'before-expire' | 'after-expire'>(env);
   const queues = await openQueues({
     url: required(env, 'SLUICE_REDIS_URL'),

@@ -65,6 +65,7 @@ export function createHold(parts: HoldParts): Hold {
     const second = await ask(granted, question.body);
     if (second.effect !== 'allow') throw stillNot(second, opened.approval);
     const precondition = standing.object ?? object;
+    if (precondition.kind === 'absent') await stillAbsent(parts, call, second, target);
     call.allowed(second, { approval: opened.approval, reviewers: standing.reviewers, precondition });
     log.info({ approval: opened.approval, call: call.record.id }, 'an approved call goes on');
     return {
@@ -114,6 +115,26 @@ async function lookAt(
   return { kind: 'unreadable', why: 'a request of this form cannot be bound to a version of it' };
 }
 
+/**
+ * No request can say that an object must not be there, so it is looked at once more: what has appeared since the reviewer
+ * was asked, nobody has reviewed.
+ */
+async function stillAbsent(
+  { look }: HoldParts,
+  call: Call,
+  { obligations }: Allow,
+  target: string | null,
+): Promise<void> {
+  if (target === null) return;
+  const { agent, record } = call;
+  const object = await look({ target, call: record.id, agent, impersonate: obligations.impersonate });
+  if (object.kind !== 'absent') throw changed('the object has appeared since a reviewer was asked about the call');
+}
+
+function changed(message: string): Refusal {
+  return new Refusal('ObjectChanged', message, again);
+}
+
 function bound(call: Call, object: { readonly uid: string; readonly resourceVersion: string }): Body | null {
   const made = withPrecondition(call.asHeld(), object);
   if (made === null) return null;
@@ -121,9 +142,12 @@ function bound(call: Call, object: { readonly uid: string; readonly resourceVers
   return { kind: kind === 'none' ? 'json' : kind, contentType: made.contentType, bytes: raw(made.body) };
 }
 
-/** What goes to the cluster: bound to what was reviewed, where it was there. */
+/** What goes to the cluster: bound to what was reviewed, where it was there. Throws `Refusal`. */
 function boundTo(call: Call, object: ReviewedObject): Body {
-  return object.kind === 'known' ? (bound(call, object) ?? call.body) : call.body;
+  if (object.kind !== 'known') return call.body;
+  const body = bound(call, object);
+  if (body === null) throw changed('the call cannot be bound to the object that was reviewed');
+  return body;
 }
 
 /** The policies of now do not let it through, whatever a reviewer said. */
