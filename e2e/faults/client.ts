@@ -19,6 +19,8 @@ export interface Wanted {
   readonly method: string;
   readonly target: string;
   readonly body?: object | string;
+  /** Of another ingress than the first. */
+  readonly port?: number;
   /** Default: JSON. */
   readonly contentType?: string;
   /** The agent goes away after so long, whatever it has by then. */

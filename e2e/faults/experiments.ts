@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamKey } from '@sluice/model';
 import { until } from '@sluice/testing';
+import { killKeeper, loseQueues, useAtOnce, voteAtOnce } from './approval-faults.ts';
 import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './breaking.ts';
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
@@ -230,6 +231,10 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
   [7, { title: 'a stream is full', database: 'embedded', run: fillStream }],
   [8, { title: 'the database has no room', database: 'server', run: burden('full', 1_500) }],
   [9, { title: 'the database is slow', database: 'server', run: burden('slow', 4_000) }],
+  [10, { title: 'Redis loses its queues while asks are pending', database: 'embedded', run: loseQueues }],
+  [12, { title: 'the keeper of approvals is killed around an expiry', database: 'embedded', run: killKeeper }],
+  [13, { title: 'reviewers vote in the same millisecond', database: 'embedded', run: voteAtOnce }],
+  [14, { title: 'a grant is used at once, and for what it is not', database: 'embedded', run: useAtOnce }],
   [17, { title: 'frames come twice, out of order, changed or not at all', database: 'embedded', run: disorderFrames }],
   [23, { title: 'poisoned messages and bodies', database: 'embedded', run: poisonEverything }],
 ] as const);

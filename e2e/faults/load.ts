@@ -53,7 +53,8 @@ export class Load {
 
   /** One more request beside those of the lanes. */
   async send(wanted: Wanted): Promise<Exchange> {
-    const client = new Client(this.#door, 'h1');
+    const { port = this.#door.port } = wanted;
+    const client = new Client({ ...this.#door, port }, 'h1');
     const exchange = await this.#send(client, wanted);
     client.close();
     return exchange;

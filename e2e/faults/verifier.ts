@@ -45,6 +45,8 @@ interface Recorded {
   readonly id: string;
   tag: string;
   call: { readonly meta: FrameMeta['call']; readonly frame: Frame; readonly storedAtMicros: number } | undefined;
+  /** The second decision, of a call that a reviewer let through. */
+  second: { readonly meta: FrameMeta['decision']; readonly storedAtMicros: number } | undefined;
   readonly responses: Frame[];
   readonly outcomes: FrameMeta['outcome'][];
 }
@@ -66,7 +68,14 @@ export function verify(evidence: Evidence): Violation[] {
 function callsOf(frames: readonly RecordedFrame[]): Map<string, Recorded> {
   const calls = new Map<string, Recorded>();
   const of = (id: string): Recorded => {
-    const known = calls.get(id) ?? { id, tag: '', call: undefined, responses: [], outcomes: [] };
+    const known = calls.get(id) ?? {
+      id,
+      tag: '',
+      call: undefined,
+      second: undefined,
+      responses: [],
+      outcomes: [],
+    };
     calls.set(id, known);
     return known;
   };
@@ -77,6 +86,8 @@ function callsOf(frames: readonly RecordedFrame[]): Map<string, Recorded> {
       const call = of(frame.call);
       call.call ??= { meta, frame, storedAtMicros };
       call.tag = meta.userAgent;
+    } else if (frame.kind === 'decision') {
+      of(frame.call).second ??= { meta: JSON.parse(frame.meta) as FrameMeta['decision'], storedAtMicros };
     } else if (frame.kind === 'response') of(frame.call).responses.push(frame);
     else if (frame.kind === 'outcome') of(frame.call).outcomes.push(JSON.parse(frame.meta) as FrameMeta['outcome']);
   }
@@ -89,20 +100,26 @@ function* recordedFirst({ arrived }: Evidence, calls: ReadonlyMap<string, Record
     const violation = (what: string): Violation => {
       return { invariant: 'I1', place: `call ${auditId}`, tag: headers['user-agent'] ?? '', what };
     };
-    const recorded = calls.get(auditId)?.call;
+    const known = calls.get(auditId);
+    const recorded = known?.call;
     if (recorded === undefined) {
       yield violation(`the cluster saw ${method} ${target}, which is not in the record`);
       continue;
     }
-    const { meta, storedAtMicros, frame } = recorded;
-    if (meta.decision.effect !== 'allow') yield violation(`the cluster saw a call that is ${meta.decision.effect}`);
+    const { meta, frame } = recorded;
+    const isLook = isLookOf(meta, method, target);
+    const { storedAtMicros } = isLook ? recorded : (known?.second ?? recorded);
     if (Math.floor(storedAtMicros / 1000) > atMs) {
       yield violation(`the cluster saw it ${storedAtMicros / 1000 - atMs} ms before it was on disk`);
     }
+    if (isLook) continue;
+    const { effect } = (known?.second?.meta ?? meta).decision;
+    if (effect !== 'allow') yield violation(`the cluster saw a call that is ${effect}`);
     if (meta.method !== method || meta.target !== target) {
       yield violation(`recorded is ${meta.method} ${meta.target}, the cluster saw ${method} ${target}`);
     }
-    if (meta.body?.recorded === 'masked' && isPlain(meta) && !body.equals(frame.bytes)) {
+    // What was held goes on with preconditions in its body.
+    if (!meta.held && meta.body?.recorded === 'masked' && isPlain(meta) && !body.equals(frame.bytes)) {
       yield { ...violation('the recorded request is not what the cluster got'), invariant: 'I2' };
     }
     const times = (seen.get(auditId) ?? 0) + 1;
@@ -110,6 +127,11 @@ function* recordedFirst({ arrived }: Evidence, calls: ReadonlyMap<string, Record
     // A read may be sent again over a new connection, once.
     if (times > (method === 'GET' ? 2 : 1)) yield violation(`the cluster saw it ${times} times`);
   }
+}
+
+/** Whether a request is Sluice's own look at the object, before a reviewer is asked about a call. */
+function isLookOf({ held }: FrameMeta['call'], method: string, target: string): boolean {
+  return method === 'GET' && held !== undefined && held.look === target;
 }
 
 /** Whether masking changes nothing of such an object. */
@@ -137,7 +159,8 @@ function* exchangesAgree(evidence: Evidence, byTag: ReadonlyMap<string, Recorded
       yield violation(`the agent got ${status}, made up: the ${request ? 'record' : 'cluster'} knows nothing of it`);
       continue;
     }
-    if (!exchange.sent.equals(request.body)) yield violation('the cluster got another body than the agent sent');
+    if (!call.call.meta.held && !exchange.sent.equals(request.body))
+      yield violation('the cluster got another body than the agent sent');
     let recorded = 0;
     for (const { offset, bytes } of call.responses) {
       const got = received.subarray(offset, offset + bytes.byteLength);
@@ -206,10 +229,16 @@ function* refusalsHold({ arrived, exchanges }: Evidence, calls: ReadonlyMap<stri
     const what = `the agent was refused with ${reason}, and the cluster saw the call`;
     yield { invariant: 'I4', place: `call ${id}`, tag: exchange.tag, what };
   }
-  const ids = new Set(arrived.map(({ auditId }) => auditId));
-  for (const { id, tag, call, outcomes } of calls.values()) {
+  const ids = new Set(
+    arrived.flatMap(({ auditId, method, target }) => {
+      const meta = calls.get(auditId)?.call?.meta;
+      return meta !== undefined && isLookOf(meta, method, target) ? [] : [auditId];
+    }),
+  );
+  for (const { id, tag, call, second, outcomes } of calls.values()) {
     if (call === undefined || !ids.has(id)) continue;
-    const isRefused = call.meta.decision.effect !== 'allow' || outcomes.some(({ outcome }) => outcome === 'refused');
+    const { effect } = (second?.meta ?? call.meta).decision;
+    const isRefused = effect !== 'allow' || outcomes.some(({ outcome }) => outcome === 'refused');
     if (isRefused)
       yield { invariant: 'I4', place: `call ${id}`, tag, what: 'refused by the record, seen by the cluster' };
   }

@@ -1,7 +1,7 @@
 // A Sluice to be broken, with a cluster behind it and agents before it whose logs say what really happened.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -9,8 +9,26 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { DemoCluster } from '@sluice/demo-cluster';
-import { type RecordsAnswer, type RecordsQuestion, type StreamKey, streams } from '@sluice/model';
-import { type Broker, createLogger, credentialsFile, newSeed, openBroker, publicNkey } from '@sluice/runtime';
+import {
+  type ApprovalRow,
+  type RecordsAnswer,
+  type RecordsQuestion,
+  type ReviewAnswer,
+  type Reviewer,
+  type ReviewQuestion,
+  type StreamKey,
+  streams,
+  subjects,
+} from '@sluice/model';
+import {
+  askQueueServer,
+  type Broker,
+  createLogger,
+  credentialsFile,
+  newSeed,
+  openBroker,
+  publicNkey,
+} from '@sluice/runtime';
 import { mintToken } from '@sluice/runtime/identity';
 import {
   type Arrived,
@@ -45,6 +63,8 @@ export interface Remains {
 }
 
 const agents = ['writer', 'builder', 'archivist'];
+/** Agents who may change nothing without a reviewer. */
+export const askers = ['asker-0', 'asker-1', 'asker-2'] as const;
 const tokenSeconds = 3_600;
 /** So long after the last fault everything has to be recorded, and every call has its end. */
 const settleMs = 60_000;
@@ -83,6 +103,27 @@ spec:
     record: full
   rules:
     - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*"] }
+---
+apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: faults-asking }
+spec:
+  subjects: [{ group: faults/asking }]
+  obligations:
+    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
+  rules:
+    - name: held
+      effect: ask
+      verbs: ["*"]
+      resources: ["*"]
+      namespaces: [held]
+      approval: { hold: 20s, expires: 30s }
+    - name: parked
+      effect: ask
+      verbs: ["*"]
+      resources: ["*"]
+      namespaces: [parked]
+      approval: { hold: 0s, expires: 10s }
 `;
 
 export class World {
@@ -145,6 +186,9 @@ export class World {
       const groups = agent === 'archivist' ? ['faults', 'faults/full'] : ['faults'];
       tokens[agent] = await mintToken(keys, { agent, groups, ttlSeconds: tokenSeconds });
     }
+    for (const agent of askers) {
+      tokens[agent] = await mintToken(keys, { agent, groups: ['faults/asking'], ttlSeconds: tokenSeconds });
+    }
     const env = { ...sluice.brokerEnv(), SLUICE_NATS_CREDS_DIR: dir };
     writeFileSync(credentialsFile(dir, 'faults'), seed, { mode: 0o600 });
     const broker = await openBroker(env, 'faults', createLogger('faults', '/dev/null'));
@@ -184,6 +228,55 @@ export class World {
     const peer = await startService(name, { ...environmentOf(this.pid(name)), ...env }, output);
     this.#peers.push(peer);
     return peer;
+  }
+
+  /** All approvals there are. */
+  async approvals(): Promise<readonly ApprovalRow[]> {
+    const answer = await this.#review({ kind: 'list', limit: 1_000 });
+    return answer.kind === 'list' ? answer.approvals : [];
+  }
+
+  vote(approval: string, vote: 'approve' | 'deny', reviewer: Reviewer): Promise<ReviewAnswer> {
+    return this.#review({ kind: 'vote', approval, vote, reviewer, reason: '', more: 0 });
+  }
+
+  /** Asks the approval service as people do, again while it is on its way back. */
+  #review(question: ReviewQuestion): Promise<ReviewAnswer> {
+    const asked = Buffer.from(JSON.stringify(question));
+    return until('the approval service to answer', async () => {
+      const answer = await this.broker.request(subjects.approvalReview, asked, askMs).catch(() => null);
+      return answer && (JSON.parse(Buffer.from(answer).toString()) as ReviewAnswer);
+    });
+  }
+
+  /** Everything that the queues held is gone, and nobody is told. */
+  async flushQueues(): Promise<void> {
+    const config = readFileSync(join(this.sluice.home, 'queue', 'redis.conf'), 'utf8');
+    const port = Number(/^port (\d+)$/m.exec(config)?.[1]);
+    const password = /^requirepass (\S+)$/m.exec(config)?.[1] ?? '';
+    const answer = await askQueueServer({ port, password }, 'FLUSHALL');
+    if (answer !== '+OK') throw new Error(`FLUSHALL: ${answer || 'no answer'}`);
+  }
+
+  /** Remembers what the queues have on disk; what it returns kills their server, and brings it back with that. */
+  rememberQueues(): () => Promise<void> {
+    const [data, kept] = ['appendonlydir', 'remembered'].map((name) => join(this.sluice.home, 'queue', name)) as [
+      string,
+      string,
+    ];
+    rmSync(kept, { recursive: true, force: true });
+    cpSync(data, kept, { recursive: true });
+    return async () => {
+      rmSync(data, { recursive: true });
+      renameSync(kept, data);
+      await this.kill('queue', 'SIGKILL');
+    };
+  }
+
+  /** Kills the queues' server; it comes back with nothing. */
+  async loseQueues(): Promise<void> {
+    rmSync(join(this.sluice.home, 'queue', 'appendonlydir'), { recursive: true });
+    await this.kill('queue', 'SIGKILL');
   }
 
   /** Waits until changes go through, and the recorder answers. Milliseconds since `sinceMs`. */

@@ -159,7 +159,10 @@ function stillNot(decision: Exclude<Decision, Allow>, approval: string): Refusal
 
 const again = 'Make the same call again: it asks for a new approval.';
 
-function refusalFor({ approval, state, expiresAtMs, reviewers, comment }: Standing, decision: AskReviewer): Refusal {
+function refusalFor(
+  { approval, state, card, expiresAtMs, reviewers, comment }: Standing,
+  decision: AskReviewer,
+): Refusal {
   const what = decision.reason.replace(/\.$/, '');
   switch (state) {
     case 'denied': {
@@ -178,7 +181,8 @@ function refusalFor({ approval, state, expiresAtMs, reviewers, comment }: Standi
     case 'pending':
     case 'approved': {
       const until = new Date(expiresAtMs).toISOString().slice(11, 16);
-      const message = `${what}; approval ${approval} waits for a reviewer until ${until} UTC: make the same call again once it is approved`;
+      const asked = card === 'own' ? `approval ${approval}` : `approval ${approval} of the call before`;
+      const message = `${what}; ${asked} waits for a reviewer until ${until} UTC: make the same call again once it is approved`;
       const hint = `Wait for approval ${approval}, then make the same call again, unchanged. ${decision.hint}`.trim();
       return new Refusal('ApprovalRequired', message, hint, approval);
     }
