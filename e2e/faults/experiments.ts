@@ -6,6 +6,7 @@ import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './br
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
 import type { Load } from './load.ts';
+import { troubleMasking } from './masking-faults.ts';
 import { hesitate, killPolicy } from './policy-faults.ts';
 import type { Random } from './random.ts';
 import { type Evidence, reasonIn } from './verifier.ts';
@@ -232,6 +233,7 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
   [9, { title: 'the database is slow', database: 'server', run: burden('slow', 4_000) }],
   [17, { title: 'frames come twice, out of order, changed or not at all', database: 'embedded', run: disorderFrames }],
   [23, { title: 'poisoned messages and bodies', database: 'embedded', run: poisonEverything }],
+  [24, { title: 'masking dies, hangs or is slow', database: 'embedded', run: troubleMasking }],
 ] as const);
 
 /** Of nothing: 0. */
