@@ -7,6 +7,7 @@ import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './br
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
 import type { Load } from './load.ts';
+import { troubleMasking } from './masking-faults.ts';
 import { hesitate, killPolicy } from './policy-faults.ts';
 import type { Random } from './random.ts';
 import { type Evidence, reasonIn } from './verifier.ts';
@@ -237,6 +238,7 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
   [14, { title: 'a grant is used at once, and for what it is not', database: 'embedded', run: useAtOnce }],
   [17, { title: 'frames come twice, out of order, changed or not at all', database: 'embedded', run: disorderFrames }],
   [23, { title: 'poisoned messages and bodies', database: 'embedded', run: poisonEverything }],
+  [24, { title: 'masking dies, hangs or is slow', database: 'embedded', run: troubleMasking }],
 ] as const);
 
 /** Of nothing: 0. */
