@@ -5,7 +5,7 @@ import type { BodyNote } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import { type MaskClient, MaskError, type MaskSubject, maskedText } from './mask-client.ts';
 import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
-import type { CallRecord } from './record.ts';
+import type { CallOver, CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, isGone, type Response } from './request.ts';
 import { type Treatment, treatmentOf } from './treatment.ts';
@@ -62,7 +62,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   let held: Buffer | undefined;
   const stopReading = (): void => void answer.destroy(new Error('the call is cut'));
   delivery.cut.addEventListener('abort', stopReading);
-  const over = AbortSignal.any([delivery.cut, goneSignal(response)]);
+  const over = new Over(delivery.cut, response);
   try {
     for await (const passing of treated(answer, treatment, delivery)) {
       // What the agent is shown goes out behind its masked form, never ahead of it.
@@ -89,6 +89,31 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   out.end(held);
   await delivery.atEnd();
   record.outcome('completed', status);
+}
+
+/**
+ * What ends a call while its answer waits for room in the store: it is cut, or the agent closes the connection. Few
+ * answers ever wait, and a signal that watches for both is dear, so it is made for those alone.
+ */
+class Over implements CallOver {
+  readonly #cut: AbortSignal;
+  readonly #response: Response;
+  #signal: AbortSignal | undefined;
+
+  constructor(cut: AbortSignal, response: Response) {
+    this.#cut = cut;
+    this.#response = response;
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.any([this.#cut, goneSignal(this.#response)]);
+    return this.#signal;
+  }
+
+  throwIfOver(): void {
+    this.#cut.throwIfAborted();
+    if (isGone(this.#response)) throw new AgentGone();
+  }
 }
 
 /** Aborts with `AgentGone` when the agent closes the connection: whoever waits for room in the store sees nothing else of it. */
