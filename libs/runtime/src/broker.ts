@@ -48,8 +48,8 @@ export interface Broker {
   /** A new subject that only this role may listen on. */
   inbox(): string;
   /**
-   * Publishes at the end of this turn of the event loop, in one write with all else of the turn: requests and answers go
-   * this way, too. `publish` must not throw.
+   * Publishes at the end of the next turn of the event loop, in one write with all else until then: requests and answers
+   * go this way, too. `publish` must not throw.
    */
   atEndOfTurn(publish: () => void): void;
   /** Asks and waits. Throws `BrokerError`. */

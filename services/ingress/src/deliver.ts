@@ -158,14 +158,34 @@ function isFollowed({ attributes, target }: CanonicalRequest): boolean {
   );
 }
 
-/** The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. */
+/**
+ * The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. A stream's own iterator listens for
+ * every way in which any stream could end, which costs as much as all else here.
+ */
 async function* arriving(answer: IncomingMessage): AsyncGenerator<Buffer> {
+  let changed = Promise.withResolvers<void>();
+  const change = (): void => changed.resolve();
+  for (const event of changes) answer.on(event, change);
   try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) yield chunk;
-  } catch {
-    throw withheld('the connection to the cluster broke before the whole answer was there');
+    for (;;) {
+      const chunk = answer.read() as Buffer | null;
+      if (chunk !== null) yield chunk;
+      else if (answer.readableEnded) return;
+      else if (answer.destroyed)
+        throw withheld('the connection to the cluster broke before the whole answer was there');
+      else {
+        await changed.promise;
+        changed = Promise.withResolvers();
+      }
+    }
+  } finally {
+    for (const event of changes) answer.off(event, change);
+    // Whoever has enough of it leaves the rest with the connection.
+    if (!answer.readableEnded) answer.destroy();
   }
 }
+
+const changes = ['readable', 'end', 'error', 'close'] as const;
 
 /** A watch that failed is answered with one `Status`, not with events. */
 function isWatch({ canonical: { attributes } }: Delivery, answer: IncomingMessage): boolean {

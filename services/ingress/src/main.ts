@@ -56,7 +56,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     digestKey: loadKey(env, 'digests'),
     authenticate: createAuthenticate(createVerifier(config.keysDir)),
     ask: createAsk(decisions, loadKey(env, 'decisions'), lease, log),
-    maskClient: createMaskClient(masking, loadKey(env, 'raw')),
+    maskClient: createMaskClient({ small: decisions, large: masking }, loadKey(env, 'raw')),
     forward: createForward(connection),
     ledger,
     budget,
