@@ -148,6 +148,15 @@ const experimentGuards = [
     said: /check: .*allowed by ""/,
   },
   {
+    what: 'the end of decisions',
+    file: 'libs/runtime/src/decisions.ts',
+    guard: ' && nowMs < decision.notAfter',
+    without: '',
+    experiment: 16,
+    seed: 0,
+    said: /check: .*an old decision was used/,
+  },
+  {
     what: 'the end of a log that nobody masks',
     file: 'services/ingress/src/masked.ts',
     guard: 'const piece = await client.text(subject, raw(chunk), carry, until);',
@@ -159,6 +168,8 @@ const experimentGuards = [
   },
 ] as const;
 
+/** A run, from the start of its Sluice to the verdict, on a busy machine. */
+const experimentMs = 180_000;
 /** What waits for ever without its guard is cancelled. */
 const testMs = 60_000;
 
@@ -186,7 +197,7 @@ for (const { what, file, guard, without, experiment, seed, said } of experimentG
     copyTree(copy);
     const runExperiment = (): ReturnType<typeof run> => {
       const options = ['--experiment', String(experiment), '--seed', String(seed), '--seeds', '1'];
-      return run(process.execPath, [join(copy, 'e2e', 'faults', 'main.ts'), ...options], process.env);
+      return run(process.execPath, [join(copy, 'e2e', 'faults', 'main.ts'), ...options], process.env, '', experimentMs);
     };
     takeOut(copy, file, guard, without);
     // With its guard `experiments.test.ts` makes it.

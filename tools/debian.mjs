@@ -3,7 +3,7 @@
 //   node tools/debian.mjs FOLDER PACKAGE...       unpacks packages of Debian sid somewhere under FOLDER, which it empties
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** apt and dpkg call helpers that stand in the system's folders, whatever the user's PATH is. */
@@ -44,6 +44,21 @@ export function fetchFromSuites(name, sources, scratch) {
   const suites = sources.map(({ suite }) => suite);
   const debian = machine.debian(join(scratch, 'debian'), suites);
   return sources.map(({ suite, package: holder }) => debian?.program(name, `${holder}/${suite}`));
+}
+
+/**
+ * Fetches one file of a package, from the suites this machine uses.
+ * @param {string} name of the package
+ * @param {string} file its name, wherever in the package it is
+ * @param {string} scratch a folder for this alone; the caller removes it
+ * @returns {string | undefined} the file, inside `scratch`; undefined where it cannot be had
+ */
+export function fetchFileFromDebian(name, file, scratch) {
+  rmSync(scratch, { recursive: true, force: true });
+  const tree = new Apt(join(scratch, 'machine'), []).unpack([name]);
+  if (!existsSync(tree)) return undefined;
+  const found = readdirSync(tree, { recursive: true }).find((path) => basename(path) === file);
+  return found === undefined ? undefined : join(tree, found);
 }
 
 /** An apt of our own, which keeps everything it writes under one folder. */

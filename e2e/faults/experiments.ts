@@ -5,6 +5,7 @@ import { until } from '@sluice/testing';
 import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './breaking.ts';
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
+import { skewClock } from './clock-faults.ts';
 import type { Load } from './load.ts';
 import { troubleMasking } from './masking-faults.ts';
 import { matrix, matrixSeeds } from './matrix.ts';
@@ -238,6 +239,7 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
   [7, { title: 'a stream is full', database: 'embedded', run: fillStream }],
   [8, { title: 'the database has no room', database: 'server', run: burden('full', 1_500) }],
   [9, { title: 'the database is slow', database: 'server', run: burden('slow', 4_000) }],
+  [16, { title: 'the clock of ingress or policy is wrong', database: 'embedded', run: skewClock }],
   [17, { title: 'frames come twice, out of order, changed or not at all', database: 'embedded', run: disorderFrames }],
   [23, { title: 'poisoned messages and bodies', database: 'embedded', run: poisonEverything }],
   [24, { title: 'masking dies, hangs or is slow', database: 'embedded', run: troubleMasking }],

@@ -140,7 +140,8 @@ function decidedOf(exchanges: readonly Exchange[]): Exchange[] {
 /** Of this world, in which every other allow is somebody's invention. */
 const policies: ReadonlySet<string> = new Set(['faults', 'faults-in-full']);
 
-function allowedByNobody({ frames }: Evidence): string[] {
+/** A sentence for each call that was let through, and not by these. */
+export function allowedByNobody({ frames }: Evidence): string[] {
   return frames.flatMap(({ frame }) => {
     if (frame.kind !== 'call') return [];
     const { effect, policy } = (JSON.parse(frame.meta) as FrameMeta['call']).decision;

@@ -156,9 +156,9 @@ export class World {
     return world;
   }
 
-  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests. */
-  load(run: string): Load {
-    const load = new Load(this.#door, run);
+  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests; `port`: of another ingress. */
+  load(run: string, port = this.#door.port): Load {
+    const load = new Load({ ...this.#door, port }, run);
     this.#loads.push(load);
     return load;
   }
