@@ -180,6 +180,44 @@ const guards = [
   },
 ] as const;
 
+/** The same for fault experiments, with one seed each, and what they say then. */
+const experimentGuards = [
+  {
+    what: 'the refusal of what nobody decides',
+    file: 'services/ingress/src/ask.ts',
+    guard: "throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: no policy worker answers');",
+    without: `return {
+      ...{ effect: 'allow', reasonCode: 'AllowedByRule', digest: request.digest, policy: '', rule: '', policyVersion: '' },
+      ...{ authority: authority.seen(), notAfter: Infinity },
+      obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] } },
+    } as Decision;`,
+    experiment: 2,
+    seed: 1,
+    said: /check: .*allowed by ""/,
+  },
+  {
+    what: 'the end of decisions',
+    file: 'libs/runtime/src/decisions.ts',
+    guard: ' && nowMs < decision.notAfter',
+    without: '',
+    experiment: 16,
+    seed: 0,
+    said: /check: .*an old decision was used/,
+  },
+  {
+    what: 'the end of a log that nobody masks',
+    file: 'services/ingress/src/masked.ts',
+    guard: 'const piece = await client.text(subject, raw(chunk), carry, until);',
+    without:
+      "const piece = await client.text(subject, raw(chunk), carry, until).catch(() => ({ bytes: chunk, carry: '', held: 0 }));",
+    experiment: 24,
+    seed: 1,
+    said: /I6: exchange /,
+  },
+] as const;
+
+/** A run, from the start of its Sluice to the verdict, on a busy machine. */
+const experimentMs = 180_000;
 /** What waits for ever without its guard is cancelled. */
 const testMs = 60_000;
 
@@ -198,5 +236,21 @@ for (const [index, { what, file, guard, without, tests, pattern }] of guards.ent
     const broken = await runTests();
     assert.notEqual(broken.code, 0, `without the guard: ${broken.stdout}`);
     assert.match(broken.stdout, /(fail|cancelled) [1-9]/);
+  });
+}
+
+for (const { what, file, guard, without, experiment, seed, said } of experimentGuards) {
+  test(`without ${what} fault experiment ${experiment} fails`, async () => {
+    const copy = join(dir, `experiment-${experiment}`);
+    copyTree(copy);
+    const runExperiment = (): ReturnType<typeof run> => {
+      const options = ['--experiment', String(experiment), '--seed', String(seed), '--seeds', '1'];
+      return run(process.execPath, [join(copy, 'e2e', 'faults', 'main.ts'), ...options], process.env, '', experimentMs);
+    };
+    takeOut(copy, file, guard, without);
+    // With its guard `experiments.test.ts` makes it.
+    const broken = await runExperiment();
+    assert.equal(broken.code, 1, broken.stderr);
+    assert.match(broken.stdout, said);
   });
 }

@@ -7,8 +7,8 @@ import type { Evidence } from './verifier.ts';
 
 /** The log's line has the secret in its middle: an answer in two halves has half of it in each. */
 export const planted: Evidence['planted'] = {
-  canary: 'canary-4e1d7a90b2c85f36-of-the-faults',
-  marker: 'marker-4e1d7a90b2c85f36-of-the-faults',
+  canary: 'canary-4e1d7a90b2c85f36-4b0e9d27-of-the-faults',
+  marker: 'marker-93c0f7e1a84b',
 };
 
 const namespace = '/api/v1/namespaces/default';

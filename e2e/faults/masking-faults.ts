@@ -1,7 +1,7 @@
 // What can happen to the workers that mask: they die, hang or are slow while a secret is on its way through them.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '@sluice/testing';
-import { atCluster, turn, warmUpMs } from './breaking.ts';
+import { atCluster, survivors, turn, warmUpMs } from './breaking.ts';
 import { canaryLog, planted } from './canary.ts';
 import type { Done, Run } from './experiments.ts';
 import type { Exchange } from './load.ts';
@@ -47,6 +47,7 @@ export async function troubleMasking({ world, load, random, seed }: Run): Promis
   const [how, trouble] = turn(Object.entries(troubles), seed);
   await sleep(warmUpMs + random.below(300));
   const before = load.exchanges.length;
+  const dead = survivors(world, 'ingress', 'policy', 'recorder');
   const halfWay = atCluster('stall-half-way', canaryLog)(world);
   const answered = load.send({ agent: 'archivist', method: 'GET', target: canaryLog });
   await within('the log to be half way', halfWay.reached);
@@ -54,6 +55,7 @@ export async function troubleMasking({ world, load, random, seed }: Run): Promis
   await trouble(world, () => halfWay.release(), answered);
   const recoveryMs = await world.healed(load, performance.now());
   const log = await answered;
+  const died = dead();
   const since = load.exchanges.slice(before);
   const unmasked = since.filter((exchange) => /^(MaskingUnavailable|ResponseWithheld)$/.test(reasonIn(exchange)));
   const broken = since.filter(({ ended }) => ended === 'broken');
@@ -62,6 +64,7 @@ export async function troubleMasking({ world, load, random, seed }: Run): Promis
     measured: `${unmasked.length} calls refused, ${broken.length} broke off, the log ended as ${log.status}, ${log.ended}`,
     recoveryMs,
     check: () => [
+      ...died,
       ...(how.endsWith('is cut') && isWhole(log) ? ['a log came whole without a worker'] : []),
       ...(isWhole(log) && !log.received.includes(planted.marker) ? ['a whole log came without its marker'] : []),
     ],

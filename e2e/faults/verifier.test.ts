@@ -13,7 +13,7 @@ const read = call(2);
 const denied = call(3);
 const target = '/api/v1/namespaces/default/configmaps';
 const sent = Buffer.from('{"kind":"ConfigMap"}');
-const planted = { canary: 'the-canary-of-this-test', marker: 'the-marker-of-this-test' };
+const planted = { canary: 'the-canary-of-this-test-is-known-by-each-half', marker: 'the-marker-of-this-test' };
 const answer = Buffer.from(`{"kind":"ConfigMap","metadata":{"uid":"${planted.marker}"}}`);
 const list = Buffer.alloc(200_000, `list ${planted.marker} `);
 const refusal = Buffer.from('{"details":{"causes":[{"reason":"SluiceReasonCode","message":"DeniedByRule"}]}}');
@@ -250,7 +250,7 @@ const plants: readonly (readonly [what: string, expected: readonly (readonly [In
       ['I2', `call ${read}`],
       ['I6', 'exchange r'],
     ],
-    seen(1, { received: Buffer.from(list).fill(planted.canary, 100_000, 100_023) }),
+    seen(1, { received: Buffer.from(list).fill(planted.canary, 100_000, 100_045) }),
   ],
   [
     'a secret in base64 in what is left of an answer that broke off',
@@ -266,13 +266,18 @@ const plants: readonly (readonly [what: string, expected: readonly (readonly [In
     appended('outcome', call(9), { outcome: 'aborted', says: planted.canary }),
   ],
   [
-    'a secret that two frames cut in two',
+    'a secret that frames cut into small pieces',
     [['I6', `call ${denied}`]],
     (evidence) => {
-      for (const half of [planted.canary.slice(0, 9), planted.canary.slice(9)]) {
-        appended('response', denied, {}, Buffer.from(half))(evidence);
+      for (const piece of [planted.canary.slice(0, 9), planted.canary.slice(9, 33), planted.canary.slice(33)]) {
+        appended('response', denied, {}, Buffer.from(piece))(evidence);
       }
     },
+  ],
+  [
+    'half a secret in an answer that broke off',
+    [['I6', 'exchange r']],
+    seen(1, { status: 0, ended: 'broken', received: Buffer.from(planted.canary.slice(20)) }),
   ],
   [
     'a secret in a message in quarantine',

@@ -273,7 +273,7 @@ function* endsOnce({ exchanges }: Evidence, calls: ReadonlyMap<string, Recorded>
   }
 }
 
-/** The secret is found nowhere, and the marker in each kind of place, or the search would be blind there. */
+/** Of the secret not even a half is found anywhere, and the marker in each kind of place, or the search would be blind there. */
 function* nothingUnmasked(
   { exchanges, frames, quarantine, files, planted }: Evidence,
   calls: ReadonlyMap<string, Recorded>,
@@ -288,12 +288,15 @@ function* nothingUnmasked(
     ],
     files: files.map(({ name, bytes }) => ({ place: `file ${name}`, tag: '', bytes })),
   };
-  const [secret, marker] = [formsOf(planted.canary), formsOf(planted.marker)];
+  const middle = planted.canary.length >> 1;
+  const secret = [planted.canary.slice(0, middle), planted.canary.slice(middle)].flatMap(formsOf);
+  const marker = formsOf(planted.marker);
   const holds = (bytes: Uint8Array, forms: readonly string[]): boolean =>
     forms.some((form) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(form));
   for (const [kind, found] of Object.entries(places)) {
     for (const { place, tag, bytes } of found) {
-      if (holds(bytes, secret)) yield { invariant: 'I6', place, tag, what: 'a secret stands there unmasked' };
+      if (holds(bytes, secret))
+        yield { invariant: 'I6', place, tag, what: 'a secret, or half of it, stands there unmasked' };
     }
     if (found.some(({ bytes }) => holds(bytes, marker))) continue;
     yield { invariant: 'I6', place: `all ${kind}`, tag: '', what: 'even the marker is not found there' };

@@ -72,7 +72,7 @@ const settleMs = 60_000;
 /** A question that was on its way to a recorder that died is lost, and asked again after this. */
 const askMs = 5_000;
 /** A writer that is dead for so long is taken for dead, so that no run waits half a minute for it. */
-const leaseMs = 3_000;
+const shortLeaseMs = 3_000;
 const graceMs = 5_000;
 /** Longer than it takes to close the ledger of a writer that is dead. */
 const closingMs = 3_000;
@@ -160,7 +160,8 @@ export class World {
     this.#restingDescriptors = this.#descriptors();
   }
 
-  static async open(kind: DatabaseKind): Promise<World> {
+  /** `leaseMs`: how long a writer holds its ledger without a word to the broker. */
+  static async open(kind: DatabaseKind, leaseMs = shortLeaseMs): Promise<World> {
     const dir = scratch();
     const home = join(dir, 'home');
     const policyDir = join(dir, 'policies');
@@ -199,9 +200,9 @@ export class World {
     return world;
   }
 
-  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests. */
-  load(run: string): Load {
-    const load = new Load(this.#door, run);
+  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests; `port`: of another ingress. */
+  load(run: string, port = this.#door.port): Load {
+    const load = new Load({ ...this.#door, port }, run);
     this.#loads.push(load);
     return load;
   }
@@ -283,9 +284,15 @@ export class World {
     await this.kill('queue', 'SIGKILL');
   }
 
+  /** Waits until changes go through. Milliseconds since `sinceMs`. */
+  async takesChanges(load: Load, sinceMs: number): Promise<number> {
+    await until('a change to go through', async () => (await load.probe()).status === 201);
+    return performance.now() - sinceMs;
+  }
+
   /** Waits until changes go through, and the recorder answers. Milliseconds since `sinceMs`. */
   async healed(load: Load, sinceMs: number): Promise<number> {
-    await until('a change to go through', async () => (await load.probe()).status === 201);
+    await this.takesChanges(load, sinceMs);
     await until('the recorder to answer', async () => (await this.#ask({ kind: 'calls', limit: 1 })) !== undefined);
     return performance.now() - sinceMs;
   }

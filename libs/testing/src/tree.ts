@@ -2,11 +2,15 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSyn
 import { join } from 'node:path';
 import { repository } from './sluice.ts';
 
-/** A copy of the programs and their tests, to be changed. It shares the packages of this tree. */
+/** A copy of the programs and their tests, to be changed. It shares packages and fetched tools of this tree. */
 export function copyTree(copy: string): void {
   for (const folder of ['cli', 'deploy', 'e2e', 'libs', 'services', 'tools', 'package.json']) {
     cpSync(join(repository, folder), join(copy, folder), { recursive: true });
   }
+  const tools = join(repository, '.sluice', 'tools');
+  mkdirSync(tools, { recursive: true });
+  mkdirSync(join(copy, '.sluice'));
+  symlinkSync(tools, join(copy, '.sluice', 'tools'));
   const packages = join(copy, 'node_modules');
   mkdirSync(join(packages, '@sluice'), { recursive: true });
   for (const entry of readdirSync(join(repository, 'node_modules'))) {
