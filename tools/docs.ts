@@ -18,8 +18,8 @@ export function renderReasons(): string {
 Made from \`libs/model/src\` by \`npm run docs\`. Both lists are closed.
 
 A refusal is a \`metav1.Status\`; its \`details.causes\` have \`SluiceReasonCode\`, \`SluicePolicy\`, \`SluiceRule\`,
-\`SluiceCall\`, \`SluiceAskable\` and \`SluiceHint\`, each with its value as \`message\`. \`Retry-After\` is there only where the
-call has not gone upstream and waiting helps.
+\`SluiceCall\`, \`SluiceApproval\`, \`SluiceAskable\` and \`SluiceHint\` where there is one, each with its value as \`message\`.
+\`Retry-After\` is there only where the call has not gone upstream and waiting helps.
 
 | code | HTTP | status reason | Retry-After | means |
 |---|---|---|---|---|
