@@ -99,7 +99,7 @@ export async function measureMasking(): Promise<void> {
       if (broker === undefined) continue;
       await provision(broker);
       await processes.start(program, [], { ...env, ...servers[index]?.env });
-      rows.push({ name, client: createMaskClient(broker, loadKey(env, 'raw')) });
+      rows.push({ name, client: createMaskClient({ small: broker, large: broker }, loadKey(env, 'raw')) });
     }
     const speeds = await measureSpeeds(rows);
     const costs = await measureHops(rows);

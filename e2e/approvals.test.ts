@@ -392,6 +392,18 @@ test('two of the same call at the same instant: one goes through, the other is t
   assert.equal(changesOf(name).length, 1);
 });
 
+test('of very many calls that wait some are answered at once, so that nobody fills the memory', async () => {
+  const { name, target } = await newDeployment();
+  const calls = Array.from({ length: 40 }, () => sluice.call('PATCH', target, patchOf('many'), merge));
+  const early: Answered[] = [];
+  for (const call of calls) void call.then((answered) => early.push(answered));
+  await until('some to be answered', () => early.length === 8);
+  assert.ok(early.every((answered) => reasonCode(answered) === 'ApprovalRequired'));
+  await sluice.cli('approvals', 'deny', (await openFor(name)).id);
+  const answers = await Promise.all(calls);
+  assert.equal(answers.filter((answered) => reasonCode(answered) === 'ApprovalDenied').length, 32);
+});
+
 test('a Secret that is to be changed comes masked before the reviewer', async () => {
   const secret = 'held-secret-value-of-nobody';
   const body = JSON.stringify({ stringData: { password: secret } });

@@ -130,8 +130,94 @@ const guards = [
     tests: 'libs/runtime/src/lane.test.ts',
     pattern: 'full store of calls',
   },
+  {
+    what: 'the one use of a grant',
+    file: 'services/approval/src/fold.ts',
+    guard: "if (state !== 'approved') return `it is ${state}`;\n      return covers",
+    without: 'return covers',
+    tests: 'services/approval/src/fold.property.test.ts',
+    pattern: 'one end, one use',
+  },
+  {
+    what: 'the time at which the broker stored an event',
+    file: 'services/approval/src/approvals.ts',
+    guard: 'if (late !== null) throw new Inadmissible(`approval ${id} stays as it is: ${late}`);',
+    without: '',
+    tests: 'services/approval/src/approvals.test.ts',
+    pattern: 'the broker stored too late',
+  },
+  {
+    what: 'the compare-and-swap on an approval',
+    file: 'libs/runtime/src/event-log.ts',
+    guard: '{ expect: { lastSubjectSequence: lastSeq } }',
+    without: '{}',
+    tests: 'libs/runtime/src/event-log.test.ts',
+    pattern: 'told that it was too late',
+  },
+  {
+    what: 'the second decision',
+    file: 'services/ingress/src/hold.ts',
+    guard: "if (second.effect !== 'allow') throw stillNot(second, opened.approval);",
+    without: '',
+    tests: 'e2e/approvals.test.ts',
+    pattern: 'denies meanwhile',
+  },
+  {
+    what: 'the grant that is taken before a call goes on',
+    file: 'services/ingress/src/pipeline.ts',
+    guard: 'await granted?.take();',
+    without: '',
+    tests: 'e2e/approvals.test.ts',
+    pattern: 'at the same instant',
+  },
+  {
+    what: 'the binding to what was reviewed',
+    file: 'services/ingress/src/hold.ts',
+    guard: 'const body = bound(call, object);\n  if (body === null)',
+    without: 'const body = call.body as Body | null;\n  if (body === null)',
+    tests: 'e2e/approvals.test.ts',
+    pattern: 'has changed since',
+  },
 ] as const;
 
+/** The same for fault experiments, with one seed each, and what they say then. */
+const experimentGuards = [
+  {
+    what: 'the refusal of what nobody decides',
+    file: 'services/ingress/src/ask.ts',
+    guard: "throw new Refusal('PolicyUnavailable', 'Sluice cannot decide this call now: no policy worker answers');",
+    without: `return {
+      ...{ effect: 'allow', reasonCode: 'AllowedByRule', digest: request.digest, policy: '', rule: '', policyVersion: '' },
+      ...{ authority: authority.seen(), notAfter: Infinity },
+      obligations: { impersonate: { user: 'sluice:tier:demo', groups: ['sluice:demo'] } },
+    } as Decision;`,
+    experiment: 2,
+    seed: 1,
+    said: /check: .*allowed by ""/,
+  },
+  {
+    what: 'the end of decisions',
+    file: 'libs/runtime/src/decisions.ts',
+    guard: ' && nowMs < decision.notAfter',
+    without: '',
+    experiment: 16,
+    seed: 0,
+    said: /check: .*an old decision was used/,
+  },
+  {
+    what: 'the end of a log that nobody masks',
+    file: 'services/ingress/src/masked.ts',
+    guard: 'const piece = await client.text(subject, raw(chunk), carry, until);',
+    without:
+      "const piece = await client.text(subject, raw(chunk), carry, until).catch(() => ({ bytes: chunk, carry: '', held: 0 }));",
+    experiment: 24,
+    seed: 1,
+    said: /I6: exchange /,
+  },
+] as const;
+
+/** A run, from the start of its Sluice to the verdict, on a busy machine. */
+const experimentMs = 180_000;
 /** What waits for ever without its guard is cancelled. */
 const testMs = 60_000;
 
@@ -150,5 +236,21 @@ for (const [index, { what, file, guard, without, tests, pattern }] of guards.ent
     const broken = await runTests();
     assert.notEqual(broken.code, 0, `without the guard: ${broken.stdout}`);
     assert.match(broken.stdout, /(fail|cancelled) [1-9]/);
+  });
+}
+
+for (const { what, file, guard, without, experiment, seed, said } of experimentGuards) {
+  test(`without ${what} fault experiment ${experiment} fails`, async () => {
+    const copy = join(dir, `experiment-${experiment}`);
+    copyTree(copy);
+    const runExperiment = (): ReturnType<typeof run> => {
+      const options = ['--experiment', String(experiment), '--seed', String(seed), '--seeds', '1'];
+      return run(process.execPath, [join(copy, 'e2e', 'faults', 'main.ts'), ...options], process.env, '', experimentMs);
+    };
+    takeOut(copy, file, guard, without);
+    // With its guard `experiments.test.ts` makes it.
+    const broken = await runExperiment();
+    assert.equal(broken.code, 1, broken.stderr);
+    assert.match(broken.stdout, said);
   });
 }

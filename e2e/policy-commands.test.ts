@@ -7,7 +7,17 @@ import { after, before, test } from 'node:test';
 import { type Decision, type DecisionRequest, encodeDecisionRequest, type Grant, type Reviewer } from '@sluice/model';
 import { loadKey, openDecision, signGrant } from '@sluice/runtime';
 import { localIssuer } from '@sluice/runtime/identity';
-import { type Ended, openDemo, removeScratch, repository, run, Sluice, scratch, type Upstream } from '@sluice/testing';
+import {
+  type Ended,
+  openDemo,
+  removeScratch,
+  repository,
+  run,
+  Sluice,
+  scratch,
+  type Upstream,
+  until,
+} from '@sluice/testing';
 import { homePaths } from '../cli/src/home.ts';
 import { askRunning } from '../cli/src/running.ts';
 
@@ -217,14 +227,19 @@ test('a grant signed with the key of this deployment lets through what asks; any
   );
 });
 
-test('what asks for a reviewer is refused, says that it can be asked for, and is in the list of calls', async () => {
-  const { stderr } = await sluice.kubectl('delete', 'pod', 'web', '-n', 'shop');
-  assert.match(stderr, /Forbidden.*needs the approval of a reviewer to delete pods "web" in namespace "shop"/);
-  const answered = await sluice.call('DELETE', '/api/v1/namespaces/shop/pods/web');
-  const { details } = JSON.parse(answered.body) as { details: { causes: { reason: string; message: string }[] } };
-  assert.equal(details.causes.find(({ reason }) => reason === 'SluiceAskable')?.message, 'yes');
-  const [call] = await sluice.calls('--effect', 'ask');
-  assert.deepEqual([call?.effect, call?.reasonCode, call?.outcome], ['ask', 'ApprovalRequired', 'refused']);
+test('what no rule matches waits for a reviewer, where a policy asks about all else', async () => {
+  const deleting = sluice.kubectl('delete', 'pod', 'web', '-n', 'shop');
+  const { id, summary } = await until('the ask', async () => {
+    const { stdout } = await sluice.cli('approvals', 'list', '--state', 'pending', '--json');
+    return (JSON.parse(stdout) as { readonly id: string; readonly summary: string }[])[0];
+  });
+  assert.equal(summary, 'agent "demo" wants to delete pods "web" in namespace "shop"');
+  assert.equal((await sluice.cli('approvals', 'deny', id, '--reason', 'no')).code, 0);
+  assert.match((await deleting).stderr, /Forbidden\): local:\S+ has denied approval \w+: no$/m);
+  const call = await until('its outcome', async () =>
+    (await sluice.calls('--effect', 'ask')).find(({ outcome }) => outcome !== null),
+  );
+  assert.deepEqual([call.effect, call.reasonCode, call.outcome], ['ask', 'ApprovalDenied', 'refused']);
 });
 
 test('a body that was not masked does not travel: --object needs --policies', async () => {

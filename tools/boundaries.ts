@@ -52,6 +52,7 @@ const pure = [
   'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,mask,splice,surroundings,text}*.ts',
   'libs/runtime/src/held-frames.ts',
   'services/ingress/src/budget.ts',
+  'services/approval/src/{callers,cards,fold,leases}*.ts',
   'services/recorder/src/sql-{guard,tokens,words}*.ts',
   'services/recorder/src/{ledgers,tab-separated}.ts',
   'cli/src/verify/{claims,faults,gaps,judge,ledger,record,row,second-home,words}.ts',

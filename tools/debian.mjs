@@ -86,6 +86,21 @@ export function fetchFromSuites(name, sources, scratch) {
   return sources.map(({ suite, package: holder }) => debian?.program(name, `${holder}/${suite}`));
 }
 
+/**
+ * Fetches one file of a package, from the suites this machine uses.
+ * @param {string} name of the package
+ * @param {string} file its name, wherever in the package it is
+ * @param {string} scratch a folder for this alone; the caller removes it
+ * @returns {string | undefined} the file, inside `scratch`; undefined where it cannot be had
+ */
+export function fetchFileFromDebian(name, file, scratch) {
+  rmSync(scratch, { recursive: true, force: true });
+  const tree = new Apt(join(scratch, 'machine'), []).unpack([name]);
+  if (!existsSync(tree)) return undefined;
+  const found = readdirSync(tree, { recursive: true }).find((path) => basename(path) === file);
+  return found === undefined ? undefined : join(tree, found);
+}
+
 /** An apt of our own, which keeps everything it writes under one folder. */
 class Apt {
   #folder;

@@ -1,7 +1,7 @@
 // Writes the pages that are made from code: `npm run docs`. A test holds them against it.
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { detectors, outcomes, type ReasonCode, reasonOf, reasons } from '../libs/model/src/index.ts';
+import { approvalStates, detectors, outcomes, type ReasonCode, reasonOf, reasons } from '../libs/model/src/index.ts';
 
 export const reasonsPage = 'docs/reasons.md';
 export const detectorsPage = 'docs/detectors.md';
@@ -13,12 +13,14 @@ export function renderReasons(): string {
     return `| \`${code}\` | ${http} | ${status} | ${retryAfterSeconds === undefined ? '' : `${retryAfterSeconds} s`} | ${summary} |`;
   });
   const ends = Object.entries(outcomes).map(([outcome, meaning]) => `| \`${outcome}\` | ${meaning} |`);
-  return `# Reason codes and outcomes
+  const states = Object.entries(approvalStates).map(([state, meaning]) => `| \`${state}\` | ${meaning} |`);
+  return `# Reason codes, outcomes and approval states
 
-Made from \`libs/model/src\` by \`npm run docs\`. Both lists are closed.
+Made from \`libs/model/src\` by \`npm run docs\`. The lists are closed.
 
 A refusal is a \`metav1.Status\`; its \`details.causes\` have \`SluiceReasonCode\`, \`SluicePolicy\`, \`SluiceRule\`,
-\`SluiceCall\`, \`SluiceAskable\` and \`SluiceHint\`, each with its value as \`message\`. \`Retry-After\` is there only where the
+\`SluiceCall\`, \`SluiceApproval\`, \`SluiceAskable\` and \`SluiceHint\`, each with its value as \`message\`. Askable is \`yes\`
+where a reviewer may let the same call through when it is made again. \`Retry-After\` is there only where the
 call has not gone upstream and waiting helps.
 
 | code | HTTP | status reason | Retry-After | means |
@@ -30,6 +32,12 @@ Every recorded call ends with one outcome:
 | outcome | means |
 |---|---|
 ${ends.join('\n')}
+
+An approval is in one state at a time:
+
+| state | means |
+|---|---|
+${states.join('\n')}
 `;
 }
 

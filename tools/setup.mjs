@@ -2,6 +2,7 @@
 // packages. Runs on Node 20 and without packages, since it is what brings both.
 //
 //   node tools/setup.mjs nats-server redis-server kubectl      prints the path of each, one a line
+//   node tools/setup.mjs libfaketime                           the same for the library that moves the clock of one process
 //   node tools/setup.mjs kubectl-versions                      the same for every kubectl that the scenario is to pass with
 import { spawnSync } from 'node:child_process';
 import {
@@ -17,7 +18,7 @@ import {
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { fetchFromDebian, fetchFromSuites, fetchWithLibraries, treeOf } from './debian.mjs';
+import { fetchFileFromDebian, fetchFromDebian, fetchFromSuites, fetchWithLibraries, treeOf } from './debian.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ownNode = join(root, 'node_modules', '.bin', 'node');
@@ -44,6 +45,9 @@ const kubectlSources = [
   { suite: 'trixie', package: 'kubectl' },
   { suite: 'sid', package: 'kubectl' },
 ];
+
+/** For programs with threads. */
+const faketime = 'libfaketimeMT.so.1';
 
 /** Nothing to be done without a person; the message is the one line to show. */
 export class SetupError extends Error {}
@@ -159,6 +163,26 @@ export async function ensureKubectls() {
 
 function kubectlOf(suite) {
   return join(tools, `kubectl-${suite}`);
+}
+
+/** The library that shows a process another time (`LD_PRELOAD`), for the fault experiments. Throws `SetupError`. */
+export async function ensureFaketime() {
+  const own = join(tools, faketime);
+  if (!existsSync(own)) await alone(() => fetchFaketime(own));
+  return own;
+}
+
+function fetchFaketime(own) {
+  if (existsSync(own)) return;
+  console.error('Fetching libfaketime from Debian, without root, into .sluice/tools …');
+  const scratch = join(tools, 'fetching');
+  try {
+    const fetched = fetchFileFromDebian('libfaketime', faketime, scratch);
+    if (fetched === undefined) throw new SetupError('libfaketime is missing and cannot be fetched here');
+    renameSync(fetched, own);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 function fetchKubectls(sources) {
@@ -289,15 +313,20 @@ function isOlder(version, oldest) {
   return difference !== -1 && left[difference] < right[difference];
 }
 
+/** What else can be asked for by name; each gives paths. */
+const others = {
+  libfaketime: async () => [await ensureFaketime()],
+  'kubectl-versions': ensureKubectls,
+};
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     for (const name of process.argv.slice(2)) {
-      if (name !== 'kubectl-versions' && !Object.hasOwn(servers, name)) {
-        throw new SetupError(
-          `unknown server "${name}"; there are ${Object.keys(servers).join(', ')} and kubectl-versions`,
-        );
+      if (!Object.hasOwn(others, name) && !Object.hasOwn(servers, name)) {
+        const known = [...Object.keys(servers), ...Object.keys(others)];
+        throw new SetupError(`unknown server "${name}"; there are ${known.join(', ')}`);
       }
-      const paths = name === 'kubectl-versions' ? await ensureKubectls() : [await ensureServer(name)];
+      const paths = Object.hasOwn(others, name) ? await others[name]() : [await ensureServer(name)];
       for (const path of paths) console.log(path);
     }
     return 0;

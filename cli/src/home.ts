@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Where a local Sluice keeps its state: `SLUICE_HOME`. */
@@ -74,6 +74,9 @@ export function readState(home: HomePaths): State | null {
   }
 }
 
+/** All at once: whoever reads it meanwhile gets the state before or this one. */
 export function writeState(home: HomePaths, state: State): void {
-  writeFileSync(home.state, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  const next = `${home.state}.next`;
+  writeFileSync(next, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  renameSync(next, home.state);
 }

@@ -249,11 +249,13 @@ export async function useAtOnce({ world, load, name, seed }: Run): Promise<Done>
     Promise.all(edited.map((one, n) => load.send({ ...one, ...(n % 2 === 0 && { port: other }) }))),
   ]);
   const passed = uses.filter((exchange) => reasonIn(exchange) === '' && exchange.status !== 0);
+  const recoveryMs = await world.healed(load, sinceMs);
+  await peer.stop();
   const codes = new Set([...uses, ...misuses].map((exchange) => reasonIn(exchange)).filter((code) => code !== ''));
   return {
     fault: 'one grant, six uses at two ingress, four calls it is not for',
     measured: `${passed.length} passed; others ${[...codes].join(', ')}`,
-    recoveryMs: await world.healed(load, sinceMs).finally(() => peer.stop()),
+    recoveryMs,
     check: (evidence) => [
       ...complaints,
       ...(passed.length === 1 ? [] : [`${passed.length} calls passed`]),

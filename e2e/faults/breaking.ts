@@ -33,6 +33,12 @@ export const atCluster =
   ({ cluster }: World): Point =>
     cluster.arm({ kind, target });
 
+/** Who is to live through it; what it returns says which of them have died meanwhile. */
+export function survivors(world: World, ...parts: readonly string[]): () => string[] {
+  const before = new Map(parts.map((part) => [part, world.pid(part)]));
+  return () => parts.filter((part) => world.pid(part) !== before.get(part)).map((part) => `${part} died of it`);
+}
+
 /** A part is killed while a call, or a batch, is at a point of its life. Every second round takes the next signal. */
 export function kill(
   part: string,

@@ -6,7 +6,10 @@ import { killKeeper, loseQueues, useAtOnce, voteAtOnce } from './approval-faults
 import { anywhere, at, atCluster, kill, type Phases, turn, warmUpMs } from './breaking.ts';
 import { disturb, hostileBodies, type Planted, poison, steal } from './chaos.ts';
 import { cheat, forgeries } from './cheat.ts';
+import { skewClock } from './clock-faults.ts';
 import type { Load } from './load.ts';
+import { troubleMasking } from './masking-faults.ts';
+import { matrix, matrixSeeds } from './matrix.ts';
 import { hesitate, killPolicy } from './policy-faults.ts';
 import type { Random } from './random.ts';
 import { type Evidence, reasonIn } from './verifier.ts';
@@ -40,6 +43,12 @@ export interface Experiment {
   readonly title: string;
   readonly database: DatabaseKind;
   readonly run: (run: Run) => Promise<Done>;
+  /** Default: as many as let no part die too often. */
+  readonly runsPerWorld?: number;
+  /** Of ledgers; default: so short that of what dies nobody waits long. */
+  readonly leaseMs?: number;
+  /** How many seeds in a row make it complete; default: there is no such number. */
+  readonly seeds?: number;
 }
 
 const callPhases: Phases = {
@@ -235,8 +244,22 @@ export const experiments: ReadonlyMap<number, Experiment> = new Map([
   [12, { title: 'the keeper of approvals is killed around an expiry', database: 'embedded', run: killKeeper }],
   [13, { title: 'reviewers vote in the same millisecond', database: 'embedded', run: voteAtOnce }],
   [14, { title: 'a grant is used at once, and for what it is not', database: 'embedded', run: useAtOnce }],
+  [16, { title: 'the clock of ingress or policy is wrong', database: 'embedded', run: skewClock }],
   [17, { title: 'frames come twice, out of order, changed or not at all', database: 'embedded', run: disorderFrames }],
   [23, { title: 'poisoned messages and bodies', database: 'embedded', run: poisonEverything }],
+  [24, { title: 'masking dies, hangs or is slow', database: 'embedded', run: troubleMasking }],
+  [
+    26,
+    {
+      title: 'each worker is killed at each point of a call',
+      database: 'embedded',
+      run: matrix,
+      runsPerWorld: 1,
+      // Longer than an answer that was lost with the broker is waited for, twice.
+      leaseMs: 10_000,
+      seeds: matrixSeeds,
+    },
+  ],
 ] as const);
 
 /** Of nothing: 0. */

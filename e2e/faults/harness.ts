@@ -21,14 +21,24 @@ export interface Outcome extends Planned {
 }
 
 /** A supervisor gives a part up that dies more often than this within a minute. */
-export const runsPerWorld = 5;
+const mostRunsPerWorld = 5;
 /** Load goes on after the fault. */
 const afterMs = 300;
+
+/** Plans so many seeds of an experiment from one on: the runs of each world. */
+export function plan(experiment: number, seed: number, seeds: number): Planned[][] {
+  const { runsPerWorld = mostRunsPerWorld } = experimentOf(experiment);
+  const planned = Array.from({ length: seeds }, (_, at) => ({ experiment, seed: seed + at }));
+  return Array.from({ length: Math.ceil(seeds / runsPerWorld) }, (_, world) =>
+    planned.slice(world * runsPerWorld, (world + 1) * runsPerWorld),
+  );
+}
 
 /** The runs of one Sluice, all on the same kind of database. What belongs to no run for sure is told of the last one. */
 export async function runWorld(planned: readonly Planned[], tell: (line: string) => void): Promise<Outcome[]> {
   const [kind = 'embedded'] = planned.map(({ experiment }) => experimentOf(experiment).database);
-  const world = await World.open(kind);
+  const [leaseMs] = planned.map(({ experiment }) => experimentOf(experiment).leaseMs);
+  const world = await World.open(kind, leaseMs);
   const runs: (Planned & { readonly tag: string; readonly done: Done; readonly exchanges: number })[] = [];
   for (const one of planned) {
     const { experiment, seed } = one;

@@ -1,5 +1,6 @@
 // A mixed load of several agents, as a seed determines it, and what they saw of it.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { canaryLog } from './canary.ts';
 import { type Answer, Client, type Door, type Wanted } from './client.ts';
 import { Random } from './random.ts';
 
@@ -132,15 +133,23 @@ const wishes: readonly (readonly [share: number, wish: (lane: Lane) => Partial<W
     }),
   ],
   [24, ({ mine }) => ({ method: 'DELETE', target: `${maps}/${mine.shift() ?? 'absent'}` })],
-  // Watches, and an agent that goes away before it has its answer.
-  [6, ({ random }) => ({ ...watch, leaveMs: 50 + random.below(500) })],
+  [5, () => ({ method: 'GET', target: canaryLog })],
+  // Watches, a log that goes on, and an agent that goes away before it has its answer.
+  [6, ({ random }) => ({ ...watch(maps), leaveMs: 50 + random.below(500) })],
+  [3, ({ random }) => ({ ...watch(secrets), leaveMs: 50 + random.below(500) })],
+  [3, ({ random }) => ({ ...follow, leaveMs: 50 + random.below(1_500) })],
   [4, ({ random }) => ({ method: 'GET', target: maps, leaveMs: random.below(20) })],
   // What is refused: by a rule, and because nobody knows who asks.
   [9, () => ({ method: 'DELETE', target: '/api/v1/namespaces/shop' })],
   [3, () => ({ agent: '', method: 'GET', target: maps })],
 ];
 
-const watch = { method: 'GET', target: `${maps}?watch=true&resourceVersion=1`, isLive: true } as const;
+const watch = (resource: string): Omit<Wanted, 'agent'> => ({
+  method: 'GET',
+  target: `${resource}?watch=true&resourceVersion=1`,
+  isLive: true,
+});
+const follow = { method: 'GET', target: `${canaryLog}?follow=true`, isLive: true } as const;
 
 function create({ mine, name, random }: Lane, bytes: number): Omit<Wanted, 'agent'> {
   mine.push(name);

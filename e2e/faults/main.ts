@@ -1,16 +1,7 @@
 // npm run faults [-- --experiment N] [--seeds 200] [--seed S]: the fault experiments, each with so many seeds from S on.
 import { parseArgs } from 'node:util';
 import { experiments } from './experiments.ts';
-import {
-  experimentOf,
-  faultsOf,
-  type Outcome,
-  type Planned,
-  runsPerWorld,
-  runWorld,
-  sentence,
-  table,
-} from './harness.ts';
+import { experimentOf, faultsOf, type Outcome, plan, runWorld, sentence, table } from './harness.ts';
 import { commit, versions } from './world.ts';
 
 const { values } = parseArgs({
@@ -22,13 +13,11 @@ const { values } = parseArgs({
 });
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const numbers = values.experiment.length === 0 ? [...experiments.keys()] : values.experiment.map(Number);
-const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => Number(values.seed) + at);
 
 const outcomes: Outcome[] = [];
 for (const experiment of numbers) {
   say(`\n${experiment}: ${experimentOf(experiment).title}`);
-  for (let from = 0; from < seeds.length; from += runsPerWorld) {
-    const planned: Planned[] = seeds.slice(from, from + runsPerWorld).map((seed) => ({ experiment, seed }));
+  for (const planned of plan(experiment, Number(values.seed), Number(values.seeds))) {
     for (const outcome of await runWorld(planned, say)) {
       outcomes.push(outcome);
       for (const violation of outcome.violations) say(`  seed ${outcome.seed}: ${sentence(violation)}`);

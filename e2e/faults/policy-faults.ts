@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Decision, decodeDecisionRequest, type FrameMeta, inboxPrefixOf, subjects } from '@sluice/model';
 import type { Broker } from '@sluice/runtime';
 import { until } from '@sluice/testing';
-import { anywhere, at, kill, type Phases, turn, warmUpMs } from './breaking.ts';
+import { anywhere, at, kill, type Phases, survivors, turn, warmUpMs } from './breaking.ts';
 import type { Done, Run } from './experiments.ts';
 import type { Exchange } from './load.ts';
 import { type Evidence, reasonIn } from './verifier.ts';
@@ -17,14 +17,20 @@ const phases: Phases = { anywhere, asked: at('policy-asked'), decided: at('polic
 /** The worker is killed around an answer, which is lost then; until it is back, there is none at all. */
 export async function killPolicy(run: Run): Promise<Done> {
   const before = run.load.exchanges.length;
+  const dead = survivors(run.world, 'ingress', 'masking', 'recorder');
   const done = await kill('policy', phases, ['SIGKILL'])(run);
   // Those whose answer is lost are waited for.
   await sleep(patienceMs);
   const undecided = undecidedOf(run.load.exchanges.slice(before));
+  const died = dead();
   return {
     ...done,
     measured: `${undecided.length} calls undecided, refused ${histogram(undecided)}`,
-    check: (evidence) => [...(undecided.length === 0 ? ['no call was undecided'] : []), ...allowedByNobody(evidence)],
+    check: (evidence) => [
+      ...died,
+      ...(undecided.length === 0 ? ['no call was undecided'] : []),
+      ...allowedByNobody(evidence),
+    ],
   };
 }
 
@@ -53,6 +59,7 @@ const hesitations: Readonly<Record<string, (world: World) => Promise<() => Promi
 export async function hesitate({ world, load, random, seed }: Run): Promise<Done> {
   const [how, hesitates] = turn(Object.entries(hesitations), seed);
   const late = hearLateAllows(world.broker);
+  const dead = survivors(world, 'ingress', 'policy', 'masking', 'recorder');
   await sleep(warmUpMs + random.below(300));
   const goOn = await hesitates(world);
   const sinceMs = performance.now();
@@ -67,11 +74,13 @@ export async function hesitate({ world, load, random, seed }: Run): Promise<Done
   await goOn();
   const recoveryMs = await world.healed(load, goesOnMs);
   const allows = late.stop();
+  const died = dead();
   return {
     fault: `policy ${how}`,
     measured: `${decided} calls decided, ${undecided.length} undecided, refused ${histogram(undecided)}; ${allows} allows came late`,
     recoveryMs,
     check: (evidence) => [
+      ...died,
       ...(allows === 0 ? ['no allow came late'] : []),
       ...(!how.endsWith('a peer') && decided > 0 ? ['calls were decided without a worker'] : []),
       ...allowedByNobody(evidence),
@@ -131,7 +140,8 @@ function decidedOf(exchanges: readonly Exchange[]): Exchange[] {
 /** Of this world, in which every other allow is somebody's invention. */
 const policies: ReadonlySet<string> = new Set(['faults', 'faults-in-full']);
 
-function allowedByNobody({ frames }: Evidence): string[] {
+/** A sentence for each call that was let through, and not by these. */
+export function allowedByNobody({ frames }: Evidence): string[] {
   return frames.flatMap(({ frame }) => {
     if (frame.kind !== 'call') return [];
     const { effect, policy } = (JSON.parse(frame.meta) as FrameMeta['call']).decision;

@@ -13,8 +13,9 @@ const read = call(2);
 const denied = call(3);
 const target = '/api/v1/namespaces/default/configmaps';
 const sent = Buffer.from('{"kind":"ConfigMap"}');
-const answer = Buffer.from('{"kind":"ConfigMap","metadata":{"uid":"1"}}');
-const list = Buffer.alloc(200_000, 'list');
+const planted = { canary: 'the-canary-of-this-test-is-known-by-each-half', marker: 'the-marker-of-this-test' };
+const answer = Buffer.from(`{"kind":"ConfigMap","metadata":{"uid":"${planted.marker}"}}`);
+const list = Buffer.alloc(200_000, `list ${planted.marker} `);
 const refusal = Buffer.from('{"details":{"causes":[{"reason":"SluiceReasonCode","message":"DeniedByRule"}]}}');
 
 function call(n: number): string {
@@ -70,8 +71,11 @@ function request(auditId: string, tag: string, method: string, body: Buffer): Ar
   return { kind: 'request', connection: 1, atMs: storedAtMs + 1, auditId, method, target, headers, body };
 }
 
+/** Evidence that can be tampered with. */
+type Evil = { -readonly [K in Exclude<keyof Evidence, 'planted'>]: Evidence[K][number][] } & Pick<Evidence, 'planted'>;
+
 /** A change, a read of which a part is recorded, and a refusal, as all sides saw them. */
-function allIsWell(): { -readonly [K in keyof Evidence]: Evidence[K][number][] } {
+function allIsWell(): Evil {
   const writer = new Writer('ledger');
   writer.write('call', written, callMeta('w', 'POST', 'allow'), sent);
   writer.write('call', denied, callMeta('d', 'DELETE', 'deny'));
@@ -90,6 +94,8 @@ function allIsWell(): { -readonly [K in keyof Evidence]: Evidence[K][number][] }
     ],
     frames: writer.frames,
     quarantine: [],
+    files: [{ name: 'broker/1.blk', bytes: answer }],
+    planted,
   };
 }
 
@@ -101,7 +107,7 @@ test('nothing is found where all is well', () => {
   assert.deepEqual(found(allIsWell()), []);
 });
 
-type Plant = (evidence: ReturnType<typeof allIsWell>) => void;
+type Plant = (evidence: Evil) => void;
 
 /** Position of a frame in the record above. */
 const at = { call: 0, refusal: 1, response: 2, outcome: 3, refused: 4, list: 6 } as const;
@@ -116,17 +122,17 @@ function seen(position: number, more: Partial<Exchange>): Plant {
 }
 
 /** A frame at the end of the ledger. */
-function appended(kind: 'outcome' | 'response', id: string, meta: object): Plant {
+function appended(kind: 'outcome' | 'response', id: string, meta: object, bytes = new Uint8Array(0)): Plant {
   return ({ frames }) => {
     const last = frames.at(-1)?.frame;
     if (last === undefined) return;
     const frame = { ...last, seq: last.seq + 1, prev: last.hash, kind, call: id, meta: JSON.stringify(meta) } as const;
-    const { message, hash } = encodeFrame({ ...frame, bytes: new Uint8Array(0) });
-    frames.push({ frame: { ...frame, hash }, message, storedAtMicros: storedAtMs * 1000 });
+    const { message, hash } = encodeFrame({ ...frame, bytes });
+    frames.push({ frame: { ...frame, bytes, hash }, message, storedAtMicros: storedAtMs * 1000 });
   };
 }
 
-const planted: readonly (readonly [what: string, expected: readonly (readonly [Invariant, string])[], Plant])[] = [
+const plants: readonly (readonly [what: string, expected: readonly (readonly [Invariant, string])[], Plant])[] = [
   [
     'a call frame that is missing',
     [
@@ -238,10 +244,64 @@ const planted: readonly (readonly [what: string, expected: readonly (readonly [I
   ],
   ['a call with two ends', [['I5', `call ${denied}`]], appended('outcome', denied, { outcome: 'aborted' })],
   ['an agent that nobody answers', [['I5', 'exchange r']], seen(1, { status: 0, ended: 'forgotten' })],
+  [
+    'a secret in an answer',
+    [
+      ['I2', `call ${read}`],
+      ['I6', 'exchange r'],
+    ],
+    seen(1, { received: Buffer.from(list).fill(planted.canary, 100_000, 100_045) }),
+  ],
+  [
+    'a secret in base64 in what is left of an answer that broke off',
+    [['I6', 'exchange r']],
+    seen(1, { status: 0, ended: 'broken', received: Buffer.from(btoa(`x${planted.canary}x`)) }),
+  ],
+  [
+    'a secret in the head of a frame',
+    [
+      ['I5', `call ${call(9)}`],
+      ['I6', 'frame ledger#9'],
+    ],
+    appended('outcome', call(9), { outcome: 'aborted', says: planted.canary }),
+  ],
+  [
+    'a secret that frames cut into small pieces',
+    [['I6', `call ${denied}`]],
+    (evidence) => {
+      for (const piece of [planted.canary.slice(0, 9), planted.canary.slice(9, 33), planted.canary.slice(33)]) {
+        appended('response', denied, {}, Buffer.from(piece))(evidence);
+      }
+    },
+  ],
+  [
+    'half a secret in an answer that broke off',
+    [['I6', 'exchange r']],
+    seen(1, { status: 0, ended: 'broken', received: Buffer.from(planted.canary.slice(20)) }),
+  ],
+  [
+    'a secret in a message in quarantine',
+    [
+      ['I3', `quarantine ${createHash('sha256').update(planted.canary).digest('hex')}`],
+      ['I6', `quarantine ${createHash('sha256').update(planted.canary).digest('hex')}`],
+    ],
+    ({ quarantine }) => void quarantine.push({ reason: 'no frame', message: Buffer.from(planted.canary) }),
+  ],
+  [
+    'a secret in a log',
+    [['I6', 'file log/ingress.log']],
+    ({ files }) => void files.push({ name: 'log/ingress.log', bytes: Buffer.from(`error: ${planted.canary}`) }),
+  ],
+  ['a search that sees no files', [['I6', 'all files']], ({ files }) => void files.splice(0)],
+  [
+    'a search that sees no answers',
+    [['I6', 'all answers']],
+    ({ exchanges, arrived }) => void [exchanges.splice(0), arrived.splice(0)],
+  ],
   ['an end of no call', [['I5', `call ${call(9)}`]], appended('outcome', call(9), { outcome: 'aborted' })],
 ];
 
-for (const [what, expected, plant] of planted) {
+for (const [what, expected, plant] of plants) {
   test(`${what} is found`, () => {
     const evidence = allIsWell();
     plant(evidence);
@@ -285,7 +345,9 @@ test('of an answer that broke off, an agent may have what was on its way to the 
       exchanges: [exchange('w', 'POST', { sent, received: Buffer.alloc(length), ended: 'broken' })],
       frames: [...ingress.frames, ...recorder.frames],
       quarantine: [],
-    });
+      files: [],
+      planted,
+    }).filter((one) => !one.startsWith('I6'));
   assert.deepEqual(broken(512 * 1024), []);
   assert.deepEqual(broken(512 * 1024 + 1), [`I2 call ${written}`]);
 });

@@ -1,20 +1,20 @@
 // Judges a record by what the cluster and the agents saw: the invariants that hold whatever breaks.
 import { createHash } from 'node:crypto';
 import { type Frame, type FrameMeta, frameHashHolds, noCall, noHash, reasons } from '@sluice/model';
-import type { Arrived } from '@sluice/testing';
+import { type Arrived, formsOf } from '@sluice/testing';
 import type { Exchange } from './load.ts';
 
 /**
  * I1: what the cluster saw was recorded, and allowed, before it came there. I2: what agent and cluster got is what the
  * record says. I3: each ledger is whole and unforged. I4: of what was refused the cluster saw nothing. I5: each call
- * has one end, for the agent too. I7: nothing leaks.
+ * has one end, for the agent too. I6: what is secret is masked, wherever anybody could look. I7: nothing leaks.
  */
-export const invariants = ['I1', 'I2', 'I3', 'I4', 'I5', 'I7'] as const;
+export const invariants = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7'] as const;
 export type Invariant = (typeof invariants)[number];
 
 export interface Violation {
   readonly invariant: Invariant;
-  /** `call ID`, `exchange TAG`, `frame LEDGER#SEQ`, `quarantine SHA-256` or `process NAME`. */
+  /** `call ID`, `exchange TAG`, `frame LEDGER#SEQ`, `quarantine SHA-256`, `process NAME`, `file NAME` or `all PLACES`. */
   readonly place: string;
   /** Of the exchange it is about, where one is known. */
   readonly tag: string;
@@ -38,6 +38,10 @@ export interface Evidence {
   /** By the record. */
   readonly frames: readonly RecordedFrame[];
   readonly quarantine: readonly { readonly reason: string; readonly message: Uint8Array }[];
+  /** By the disk: what broker and parts left there while frames were on their way. */
+  readonly files: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+  /** A secret that agents read and wrote, and what stood beside it. */
+  readonly planted: { readonly canary: string; readonly marker: string };
 }
 
 /** All that the record has of one call. */
@@ -61,6 +65,7 @@ export function verify(evidence: Evidence): Violation[] {
     ...ledgersHold(evidence),
     ...refusalsHold(evidence, calls),
     ...endsOnce(evidence, calls),
+    ...nothingUnmasked(evidence, calls),
   ];
   return found.toSorted((a, b) => invariants.indexOf(a.invariant) - invariants.indexOf(b.invariant));
 }
@@ -134,9 +139,9 @@ function isLookOf({ held }: FrameMeta['call'], method: string, target: string): 
   return method === 'GET' && held !== undefined && held.look === target;
 }
 
-/** Whether masking changes nothing of such an object. */
+/** Whether masking changes nothing of such an object: the load's own ConfigMaps. */
 function isPlain({ attributes }: FrameMeta['call']): boolean {
-  return attributes.kind === 'resource' && attributes.resource !== 'secrets';
+  return attributes.kind === 'resource' && attributes.resource === 'configmaps';
 }
 
 /** Of reads, at least so much of an answer is recorded. */
@@ -175,7 +180,7 @@ function* exchangesAgree(evidence: Evidence, byTag: ReadonlyMap<string, Recorded
       yield violation(`the agent got ${received.length} bytes, the record has ${recorded} of them`);
     }
     if (ended !== 'whole' || end === undefined) continue;
-    if (end.body?.bytes !== received.length || end.sha256 !== createHash('sha256').update(received).digest('hex')) {
+    if (end.body?.bytes !== received.length || end.sha256 !== sha256(received)) {
       yield violation(`a whole answer of ${received.length} bytes is recorded as one of ${end.body?.bytes}`);
     }
   }
@@ -215,8 +220,7 @@ function* ledgersHold({ frames, quarantine }: Evidence): Generator<Violation> {
     }
   }
   for (const { reason, message } of quarantine) {
-    const digest = createHash('sha256').update(message).digest('hex');
-    yield { invariant: 'I3', place: `quarantine ${digest}`, tag: '', what: `in quarantine: ${reason}` };
+    yield { invariant: 'I3', place: `quarantine ${sha256(message)}`, tag: '', what: `in quarantine: ${reason}` };
   }
 }
 
@@ -267,6 +271,44 @@ function* endsOnce({ exchanges }: Evidence, calls: ReadonlyMap<string, Recorded>
     if (real.length > 1) yield violation(`the call has several ends: ${real.join(', ')}`);
     if (presumed > 1) yield violation(`the call was presumed to have ended ${presumed} times`);
   }
+}
+
+/** Of the secret not even a half is found anywhere, and the marker in each kind of place, or the search would be blind there. */
+function* nothingUnmasked(
+  { exchanges, frames, quarantine, files, planted }: Evidence,
+  calls: ReadonlyMap<string, Recorded>,
+): Generator<Violation> {
+  const places = {
+    answers: exchanges.map(({ tag, received }) => ({ place: `exchange ${tag}`, tag, bytes: received })),
+    record: [
+      ...frames.map(({ frame, message }) => ({ place: `frame ${frame.ledger}#${frame.seq}`, tag: '', bytes: message })),
+      // A secret may be cut in two by frames.
+      ...[...calls.values()].map(({ id, tag, responses }) => ({ place: `call ${id}`, tag, bytes: joined(responses) })),
+      ...quarantine.map(({ message }) => ({ place: `quarantine ${sha256(message)}`, tag: '', bytes: message })),
+    ],
+    files: files.map(({ name, bytes }) => ({ place: `file ${name}`, tag: '', bytes })),
+  };
+  const middle = planted.canary.length >> 1;
+  const secret = [planted.canary.slice(0, middle), planted.canary.slice(middle)].flatMap(formsOf);
+  const marker = formsOf(planted.marker);
+  const holds = (bytes: Uint8Array, forms: readonly string[]): boolean =>
+    forms.some((form) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(form));
+  for (const [kind, found] of Object.entries(places)) {
+    for (const { place, tag, bytes } of found) {
+      if (holds(bytes, secret))
+        yield { invariant: 'I6', place, tag, what: 'a secret, or half of it, stands there unmasked' };
+    }
+    if (found.some(({ bytes }) => holds(bytes, marker))) continue;
+    yield { invariant: 'I6', place: `all ${kind}`, tag: '', what: 'even the marker is not found there' };
+  }
+}
+
+function joined(responses: readonly Frame[]): Buffer {
+  return Buffer.concat(responses.toSorted((a, b) => a.offset - b.offset).map(({ bytes }) => bytes));
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function realEnd({ outcomes }: Recorded): FrameMeta['outcome'] | undefined {

@@ -47,7 +47,8 @@ import {
   until,
 } from '@sluice/testing';
 import { TestClickHouse } from '@sluice/testing/clickhouse';
-import type { Door } from './client.ts';
+import { filesOf, looks, planted, plants } from './canary.ts';
+import type { Door, Wanted } from './client.ts';
 import { Load } from './load.ts';
 import { readRecord, readTables } from './record.ts';
 import type { Evidence, Violation } from './verifier.ts';
@@ -71,7 +72,7 @@ const settleMs = 60_000;
 /** A question that was on its way to a recorder that died is lost, and asked again after this. */
 const askMs = 5_000;
 /** A writer that is dead for so long is taken for dead, so that no run waits half a minute for it. */
-const leaseMs = 3_000;
+const shortLeaseMs = 3_000;
 const graceMs = 5_000;
 /** Longer than it takes to close the ledger of a writer that is dead. */
 const closingMs = 3_000;
@@ -89,8 +90,8 @@ spec:
     impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
   rules:
     - { name: hands-off, effect: deny, verbs: [delete], resources: [namespaces], reason: "Namespaces stay." }
-    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*"] }
-    - { name: change, effect: allow, verbs: [create, update, patch, delete], resources: [configmaps, secrets] }
+    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*", pods/log] }
+    - { name: change, effect: allow, verbs: [create, update, patch, delete], resources: [configmaps, secrets, pods] }
     - { name: discovery, effect: allow, verbs: [get], nonResourceURLs: ["/version"] }
 ---
 apiVersion: sluice.internal/v1alpha1
@@ -102,7 +103,7 @@ spec:
     impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
     record: full
   rules:
-    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*"] }
+    - { name: look, effect: allow, verbs: [get, list, watch], resources: ["*", pods/log] }
 ---
 apiVersion: sluice.internal/v1alpha1
 kind: AccessPolicy
@@ -159,7 +160,8 @@ export class World {
     this.#restingDescriptors = this.#descriptors();
   }
 
-  static async open(kind: DatabaseKind): Promise<World> {
+  /** `leaseMs`: how long a writer holds its ledger without a word to the broker. */
+  static async open(kind: DatabaseKind, leaseMs = shortLeaseMs): Promise<World> {
     const dir = scratch();
     const home = join(dir, 'home');
     const policyDir = join(dir, 'policies');
@@ -192,12 +194,15 @@ export class World {
     const env = { ...sluice.brokerEnv(), SLUICE_NATS_CREDS_DIR: dir };
     writeFileSync(credentialsFile(dir, 'faults'), seed, { mode: 0o600 });
     const broker = await openBroker(env, 'faults', createLogger('faults', '/dev/null'));
-    return new World(dir, upstream, sluice, { port, home, tokens }, broker, database);
+    const world = new World(dir, upstream, sluice, { port, home, tokens }, broker, database);
+    const [failed] = await world.#sendAll('faults/plant/0', plants);
+    if (failed !== undefined) throw new Error(failed);
+    return world;
   }
 
-  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests. */
-  load(run: string): Load {
-    const load = new Load(this.#door, run);
+  /** A load whose exchanges the verifier sees. `run` begins the tags of its requests; `port`: of another ingress. */
+  load(run: string, port = this.#door.port): Load {
+    const load = new Load({ ...this.#door, port }, run);
     this.#loads.push(load);
     return load;
   }
@@ -279,9 +284,15 @@ export class World {
     await this.kill('queue', 'SIGKILL');
   }
 
+  /** Waits until changes go through. Milliseconds since `sinceMs`. */
+  async takesChanges(load: Load, sinceMs: number): Promise<number> {
+    await until('a change to go through', async () => (await load.probe()).status === 201);
+    return performance.now() - sinceMs;
+  }
+
   /** Waits until changes go through, and the recorder answers. Milliseconds since `sinceMs`. */
   async healed(load: Load, sinceMs: number): Promise<number> {
-    await until('a change to go through', async () => (await load.probe()).status === 201);
+    await this.takesChanges(load, sinceMs);
     await until('the recorder to answer', async () => (await this.#ask({ kind: 'calls', limit: 1 })) !== undefined);
     return performance.now() - sinceMs;
   }
@@ -312,7 +323,8 @@ export class World {
   /** Lets everything come to rest, stops Sluice, and reads what there is to read. */
   async close(): Promise<Remains> {
     for (const peer of this.#peers) await peer.stop();
-    const violations = await this.#settle();
+    const { files, unseen } = await this.#look();
+    const violations = [...unseen, ...(await this.#settle())];
     await this.broker.nats.close();
     const code = await this.sluice.stop();
     if (code !== 0) violations.push(leak('sluice up', `it ended with ${code}`));
@@ -326,12 +338,41 @@ export class World {
     removeScratch(this.#dir);
     const exchanges = this.#loads.flatMap((load) => load.exchanges);
     // What Sluice itself asks as it starts is no call.
-    return { violations, evidence: { ...record, exchanges, arrived: arrived.filter(({ auditId }) => auditId !== '') } };
+    const calls = arrived.filter(({ auditId }) => auditId !== '');
+    return { violations, evidence: { ...record, exchanges, arrived: calls, files, planted } };
   }
 
   /** How often a part's log has this text. */
   logged(part: string, text: string): number {
     return readFileSync(join(this.sluice.home, 'log', `${part}.log`), 'utf8').split(text).length - 1;
+  }
+
+  /** Reads what was planted while nobody takes frames out of the broker, so that its files have them. */
+  async #look(): Promise<{ readonly files: Evidence['files']; readonly unseen: Violation[] }> {
+    const thaw = this.freeze('recorder');
+    const failed = await this.#sendAll('faults/look/0', looks);
+    const files = filesOf(this.sluice.home);
+    thaw();
+    return {
+      files,
+      unseen: failed.map((what) => ({
+        invariant: 'I6',
+        place: 'all answers',
+        tag: '',
+        what: `not looked at: ${what}`,
+      })),
+    };
+  }
+
+  /** Sends one after another; returns those that were refused, each as a sentence. */
+  async #sendAll(run: string, all: readonly Wanted[]): Promise<string[]> {
+    const load = this.load(run);
+    const failed: string[] = [];
+    for (const wanted of all) {
+      const { status, method, target, received } = await load.send(wanted);
+      if (status < 200 || status >= 300) failed.push(`${method} ${target}: ${status} ${received.toString()}`);
+    }
+    return failed;
   }
 
   async #settle(): Promise<Violation[]> {

@@ -326,3 +326,10 @@ test('to a kubectl that reads OpenAPI v2 it says of each kind that it dry-runs',
   const length = (answered.body[1] ?? 0) - 128 + ((answered.body[2] ?? 0) << 7);
   assert.equal(length, answered.body.length - 3, 'one field of two bytes of length holds all');
 });
+
+test('the log of a pod that echoes is what it echoes', () => {
+  const container = { name: 'main', image: 'demo/echo:1', command: ['echo', 'first', 'second'] };
+  ask('POST', `${shop}/pods`, { metadata: { name: 'echo' }, spec: { containers: [container] } });
+  const answered = ask('GET', `${shop}/pods/echo/log`);
+  assert.equal(answered.kind === 'bytes' && answered.body.toString(), 'first second\n');
+});

@@ -290,7 +290,9 @@ function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
 }
 
 function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
-  const lines = ['starting', 'listening on 8080', `serving as ${pod.metadata.name}`];
+  const [command, ...words] = listAt(listAt(pod, 'spec', 'containers')[0], 'command');
+  const lines =
+    command === 'echo' ? [words.join(' ')] : ['starting', 'listening on 8080', `serving as ${pod.metadata.name}`];
   const tail = Number(query.get('tailLines') ?? lines.length);
   const written = lines
     .slice(Math.max(0, lines.length - tail))

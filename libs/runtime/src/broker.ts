@@ -11,8 +11,10 @@ import {
 } from '@nats-io/transport-node';
 import { inboxPrefixOf } from '@sluice/model';
 import { credentialsOf } from './broker-keys.ts';
+import { EndOfTurn } from './end-of-turn.ts';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
+import { Questions, type Unanswered } from './questions.ts';
 
 /** Older brokers lose streams on a crash or ignore the limits Sluice relies on. */
 export const oldestBroker = '2.10.23';
@@ -22,7 +24,7 @@ export const oldestBroker = '2.10.23';
  * answered in time. `disconnected`: the broker itself is not there.
  */
 export class BrokerError extends Error {
-  readonly code: 'no-responders' | 'timeout' | 'disconnected';
+  readonly code: Unanswered;
   constructor(code: BrokerError['code'], options?: ErrorOptions) {
     super(`broker: ${code}`, options);
     this.code = code;
@@ -45,6 +47,11 @@ export interface Broker {
   breaks(): number;
   /** A new subject that only this role may listen on. */
   inbox(): string;
+  /**
+   * Publishes at the end of the next turn of the event loop, in one write with all else until then: requests and answers
+   * go this way, too. `publish` must not throw.
+   */
+  atEndOfTurn(publish: () => void): void;
   /** Asks and waits. Throws `BrokerError`. */
   request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /** Answers requests as one of a queue group. A handler that returns `null` or throws gives no answer. */
@@ -102,6 +109,8 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
     throw new ConfigError(`the broker at ${url.host} is nats-server ${version}; ${oldestBroker} or newer is needed`);
   }
 
+  const questions = new Questions(nats, createInbox(inboxPrefix));
+  const endOfTurn = new EndOfTurn();
   let up = true;
   let breaks = 0;
   void (async () => {
@@ -110,10 +119,16 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
       if (status.type === 'disconnect') breaks++;
       if (status.type === 'reconnect') up = true;
       if (status.type === 'disconnect' || status.type === 'reconnect') log.warn({ purpose }, `broker ${status.type}`);
-      if (status.type === 'error') log.error({ purpose, reason: status.error.message }, 'the broker refuses');
+      if (status.type === 'close') questions.close();
+      if (status.type !== 'error') continue;
+      log.error({ purpose, reason: status.error.message }, 'the broker refuses');
+      if (status.error instanceof errors.PermissionViolationError && status.error.operation === 'publish')
+        questions.refused(status.error.subject);
     }
   })();
 
+  const unanswered = (subject: string, cause: unknown): void =>
+    log.warn({ subject, reason: nameOf(cause) }, 'a request got no answer');
   const interests: Subscription[] = [];
   const inHand = new Set<Promise<void>>();
   return {
@@ -121,15 +136,19 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
     connected: () => up,
     breaks: () => breaks,
     inbox: () => createInbox(inboxPrefix),
+    atEndOfTurn: (publish) => endOfTurn.add(publish),
     async request(subject, payload, timeoutMs) {
       if (!up) throw new BrokerError('disconnected');
-      try {
-        return (await nats.request(subject, payload, { timeout: timeoutMs })).data;
-      } catch (error) {
-        if (error instanceof errors.RequestError && error.isNoResponders()) throw new BrokerError('no-responders');
-        if (error instanceof errors.TimeoutError) throw new BrokerError('timeout');
-        throw new BrokerError('disconnected', { cause: error });
-      }
+      const { reply, answer, fail } = questions.expect(subject, timeoutMs, (why) => new BrokerError(why));
+      endOfTurn.add(() => {
+        try {
+          nats.publish(subject, payload, { reply });
+        } catch (error) {
+          log.warn({ subject, reason: nameOf(error) }, 'a request could not be sent');
+          fail();
+        }
+      });
+      return answer;
     },
     respond(subject, queue, handler) {
       const interest = nats.subscribe(subject, {
@@ -138,8 +157,15 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
           if (error !== null) return;
           const answering = (async () => {
             const answer = await handler(message.data);
-            if (answer !== null) message.respond(answer);
-          })().catch((cause: unknown) => log.warn({ subject, reason: nameOf(cause) }, 'a request got no answer'));
+            if (answer === null) return;
+            endOfTurn.add(() => {
+              try {
+                message.respond(answer);
+              } catch (cause) {
+                unanswered(subject, cause);
+              }
+            });
+          })().catch((cause: unknown) => unanswered(subject, cause));
           inHand.add(answering);
           void answering.finally(() => inHand.delete(answering));
         },
@@ -165,6 +191,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
       // Interest goes first, so that peers take over; answers in hand still need the connection.
       await Promise.all(interests.map(async (interest) => interest.isClosed() || interest.drain()));
       while (inHand.size > 0) await Promise.all(inHand);
+      endOfTurn.run();
       await nats.drain();
     },
   };

@@ -127,7 +127,13 @@ class Wire {
         this.#replies.push(reply);
       },
     };
-    const wire = { nats, connected: () => true, breaks: () => this.breaks, inbox: () => '_INBOX.x' };
+    const wire = {
+      nats,
+      connected: () => true,
+      breaks: () => this.breaks,
+      inbox: () => '_INBOX.x',
+      atEndOfTurn: (publish: () => void) => publish(),
+    };
     this.lane = new Lane(wire as unknown as Broker, 'CALLS', log);
   }
 

@@ -106,14 +106,18 @@ export class Lane {
   }
 
   #publish(token: number, due: Due): void {
-    // A process that was stopped for longer than its lease wakes up here, before any timer of its own has run.
-    if (!due.lease.held()) return;
     due.publishedAtMs = performance.now();
-    try {
-      this.#broker.nats.publish(due.subject, due.message, { reply: `${this.#inbox}.${token}` });
-    } catch (error) {
-      this.#log.warn({ stream: this.#stream, err: error }, 'a frame could not be published; it stays due');
-    }
+    this.#broker.atEndOfTurn(() => {
+      // Taken back meanwhile, since the connection broke: it goes again in its order.
+      if (due.publishedAtMs === notOnItsWay) return;
+      // A process that was stopped for longer than its lease wakes up here, before any timer of its own has run.
+      if (!due.lease.held()) return;
+      try {
+        this.#broker.nats.publish(due.subject, due.message, { reply: `${this.#inbox}.${token}` });
+      } catch (error) {
+        this.#log.warn({ stream: this.#stream, err: error }, 'a frame could not be published; it stays due');
+      }
+    });
   }
 
   #offer(tokens: readonly number[]): void {

@@ -28,7 +28,7 @@ const tagBytes = 16;
 
 /** AES-256-GCM: nonce ‖ tag ‖ ciphertext. */
 export function seal(key: KeyObject, context: SealContext, parts: readonly Uint8Array[]): Buffer {
-  const nonce = randomBytes(nonceBytes);
+  const nonce = newNonce();
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(associated(context));
   const sealed: Buffer[] = [nonce, nonce];
@@ -36,6 +36,16 @@ export function seal(key: KeyObject, context: SealContext, parts: readonly Uint8
   sealed.push(cipher.final());
   sealed[1] = cipher.getAuthTag();
   return Buffer.concat(sealed);
+}
+
+let drawn = Buffer.alloc(0);
+
+/** Random bytes are drawn for many nonces at once: each draw is a job of its own. No byte is given out twice. */
+function newNonce(): Buffer {
+  if (drawn.length === 0) drawn = randomBytes(nonceBytes * 256);
+  const nonce = drawn.subarray(0, nonceBytes);
+  drawn = drawn.subarray(nonceBytes);
+  return nonce;
 }
 
 /** Opens what `seal` made. Throws `SealError`. */
@@ -61,10 +71,16 @@ export function sealNonce(sealed: Uint8Array): Uint8Array {
 function associated(context: SealContext): Uint8Array {
   switch (context.kind) {
     case 'request':
-      return Buffer.from('sluice raw request');
+      return labels.request;
     case 'reply':
-      return Buffer.concat([Buffer.from('sluice raw reply '), context.to]);
+      return Buffer.concat([labels.reply, context.to]);
     case 'shown':
-      return Buffer.concat([Buffer.from('sluice shown '), context.to]);
+      return Buffer.concat([labels.shown, context.to]);
   }
 }
+
+const labels = {
+  request: Buffer.from('sluice raw request'),
+  reply: Buffer.from('sluice raw reply '),
+  shown: Buffer.from('sluice shown '),
+} as const satisfies Record<SealContext['kind'], Buffer>;

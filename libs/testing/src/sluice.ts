@@ -44,9 +44,15 @@ export function removeScratch(dir: string): void {
 }
 
 /** Runs a program to its end; its exit code is for the caller to judge. */
-export function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, input = ''): Promise<Ended> {
+export function run(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  input = '',
+  timeoutMs = deadlineMs,
+): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { env, encoding: 'utf8', timeout: deadlineMs, maxBuffer: 1 << 26 } as const;
+    const options = { env, encoding: 'utf8', timeout: timeoutMs, maxBuffer: 1 << 26 } as const;
     const child = execFile(command, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
       resolve({ code, stdout, stderr });

@@ -212,8 +212,7 @@ export class Approvals {
       return this.#standing(this.get(approval.id) ?? approval, request.shape, card);
     }
     const agent = agentKey(request);
-    const open = this.open().filter((approval) => agentKey(approval.request) === agent).length;
-    const excess = this.#quota.excess(agent, open, nowMs);
+    const excess = this.#quota.excess(agent, this.#openOf(agent, nowMs), nowMs);
     if (excess !== null) {
       const message = `agent "${request.agent.name}" may not ask for an approval now: ${excess}`;
       return { kind: 'refused', reasonCode: 'TooManyAsks', message };
@@ -222,6 +221,14 @@ export class Approvals {
     this.#quota.asked(agent, nowMs);
     this.#callers.waits(approval.id, request.call, nowMs);
     return this.#standing(approval, request.shape, 'own');
+  }
+
+  /** How many approvals of an agent somebody may still have to look at. */
+  #openOf(agent: string, nowMs: number): number {
+    return this.list().filter((approval) => {
+      const state = stateAt(approval, nowMs);
+      return agentKey(approval.request) === agent && (state === 'pending' || state === 'approved');
+    }).length;
   }
 
   /** The approval that is about this very call, or was just asked for by the same command. */

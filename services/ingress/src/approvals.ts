@@ -68,11 +68,13 @@ export function createApprovalClient(broker: Broker, instance: string, log: Logg
       const { promise, resolve } = Promise.withResolvers<void>();
       const waiters = waiting.get(approval) ?? new Set();
       waiting.set(approval, waiters.add(resolve));
-      over.addEventListener('abort', () => resolve());
+      const wake = (): void => resolve();
+      over.addEventListener('abort', wake);
       if (over.aborted) resolve();
       const timer = setTimeout(resolve, ms);
       await promise;
       clearTimeout(timer);
+      over.removeEventListener('abort', wake);
       waiters.delete(resolve);
       if (waiters.size === 0) waiting.delete(approval);
     },

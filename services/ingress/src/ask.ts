@@ -62,15 +62,26 @@ export function createAsk(broker: Broker, key: KeyObject, authority: Pick<Lease,
   };
 }
 
-async function withSecondAsk(once: () => Promise<Uint8Array>, budget: Budget): Promise<Uint8Array> {
-  const first = once();
-  let timer: NodeJS.Timeout | undefined;
-  const slow = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, secondAskMs, null);
+function withSecondAsk(once: () => Promise<Uint8Array>, budget: Budget): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const first = once();
+    let isAskedAgain = false;
+    const timer = setTimeout(() => {
+      if (!budget.mayAskAgain()) return;
+      isAskedAgain = true;
+      Promise.any([first, once()]).then(resolve, reject);
+    }, secondAskMs);
+    first.then(
+      (reply) => {
+        clearTimeout(timer);
+        resolve(reply);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        if (!isAskedAgain) reject(error);
+      },
+    );
   });
-  const early = await Promise.race([first, slow]).finally(() => clearTimeout(timer));
-  if (early !== null) return early;
-  return budget.mayAskAgain() ? Promise.any([first, once()]) : first;
 }
 
 interface Budget {

@@ -12,6 +12,8 @@ const calmLooks = 10;
 export interface Share {
   /** Waits until there is room for so many bytes, and takes it. Rejects with what `signal` aborts with. */
   claim(bytes: number, signal: AbortSignal): Promise<void>;
+  /** Takes room for so many bytes if it is there; says whether it was. */
+  claimNow(bytes: number): boolean;
   /** Takes room whether it is there or not. */
   take(bytes: number): void;
   /** The broker has so many of the bytes taken. */
@@ -53,6 +55,7 @@ export class Budget {
     const agent = JSON.stringify([issuer, name]);
     return {
       claim: (bytes, signal) => this.#claim(agent, bytes, signal),
+      claimNow: (bytes) => this.#claimNow(agent, bytes),
       take: (bytes) => this.#take(agent, bytes),
       stored: (bytes) => {
         this.#unacked -= bytes;
@@ -85,10 +88,7 @@ export class Budget {
 
   async #claim(agent: string, bytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#hasRoom(agent, bytes)) {
-      this.#take(agent, bytes);
-      return;
-    }
+    if (this.#claimNow(agent, bytes)) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiting: Waiting = { agent, bytes, go: resolve };
     const leave = (): void => {
@@ -98,6 +98,12 @@ export class Budget {
     this.#waiting.add(waiting);
     signal.addEventListener('abort', leave);
     await promise.finally(() => signal.removeEventListener('abort', leave));
+  }
+
+  #claimNow(agent: string, bytes: number): boolean {
+    if (!this.#hasRoom(agent, bytes)) return false;
+    this.#take(agent, bytes);
+    return true;
   }
 
   #take(agent: string, bytes: number): void {

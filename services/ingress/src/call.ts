@@ -22,6 +22,7 @@ import { type MaskClient, MaskError, maskedText, rulesOf } from './mask-client.t
 import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, header, type Request } from './request.ts';
+import { sessionOf } from './session.ts';
 import { writtenTexts } from './written.ts';
 
 /** What a call takes from the pipeline it runs in. */
@@ -64,8 +65,7 @@ export class Call {
     this.#attributes = canonical.attributes;
     this.#target = canonical.target.canonical.split('?', 1)[0] ?? '';
     this.agent = agent;
-    const day = new Date().toISOString().slice(0, 10);
-    const session = this.#hmac(JSON.stringify([agent.issuer, agent.name, day])).slice(0, 32);
+    const session = sessionOf(agent, parts.digestKey, Date.now());
     this.record = new CallRecord(parts.ledger, parts.budget.share(agent), randomUUIDv7(), session);
   }
 

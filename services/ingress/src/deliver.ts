@@ -5,7 +5,7 @@ import type { BodyNote } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import { type MaskClient, MaskError, type MaskSubject, maskedText } from './mask-client.ts';
 import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
-import type { CallRecord } from './record.ts';
+import type { CallOver, CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { AgentGone, type CanonicalRequest, goneSignal, isGone, type Response } from './request.ts';
 import { type Treatment, treatmentOf } from './treatment.ts';
@@ -59,7 +59,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   let held: Buffer | undefined;
   const stopReading = (): void => void answer.destroy(new Error('the call is cut'));
   delivery.cut.addEventListener('abort', stopReading);
-  const over = AbortSignal.any([delivery.cut, goneSignal(response)]);
+  const over = new Over(delivery.cut, response);
   try {
     for await (const passing of treated(answer, treatment, delivery)) {
       // What the agent is shown goes out behind its masked form, never ahead of it.
@@ -86,6 +86,31 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   out.end(held);
   await delivery.atEnd();
   record.outcome('completed', status);
+}
+
+/**
+ * What ends a call while its answer waits for room in the store: it is cut, or the agent closes the connection. Few
+ * answers ever wait, and a signal that watches for both is dear, so it is made for those alone.
+ */
+class Over implements CallOver {
+  readonly #cut: AbortSignal;
+  readonly #response: Response;
+  #signal: AbortSignal | undefined;
+
+  constructor(cut: AbortSignal, response: Response) {
+    this.#cut = cut;
+    this.#response = response;
+  }
+
+  get signal(): AbortSignal {
+    this.#signal ??= AbortSignal.any([this.#cut, goneSignal(this.#response)]);
+    return this.#signal;
+  }
+
+  throwIfOver(): void {
+    this.#cut.throwIfAborted();
+    if (isGone(this.#response)) throw new AgentGone();
+  }
 }
 
 const recordedAs = {
@@ -121,14 +146,34 @@ function isFollowed({ attributes, target }: CanonicalRequest): boolean {
   );
 }
 
-/** The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. */
+/**
+ * The answer's chunks as they arrive. Throws `Refusal` when the cluster breaks off. A stream's own iterator listens for
+ * every way in which any stream could end, which costs as much as all else here.
+ */
 async function* arriving(answer: IncomingMessage): AsyncGenerator<Buffer> {
+  let changed = Promise.withResolvers<void>();
+  const change = (): void => changed.resolve();
+  for (const event of changes) answer.on(event, change);
   try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) yield chunk;
-  } catch {
-    throw withheld('the connection to the cluster broke before the whole answer was there');
+    for (;;) {
+      const chunk = answer.read() as Buffer | null;
+      if (chunk !== null) yield chunk;
+      else if (answer.readableEnded) return;
+      else if (answer.destroyed)
+        throw withheld('the connection to the cluster broke before the whole answer was there');
+      else {
+        await changed.promise;
+        changed = Promise.withResolvers();
+      }
+    }
+  } finally {
+    for (const event of changes) answer.off(event, change);
+    // Whoever has enough of it leaves the rest with the connection.
+    if (!answer.readableEnded) answer.destroy();
   }
 }
+
+const changes = ['readable', 'end', 'error', 'close'] as const;
 
 /** A watch that failed is answered with one `Status`, not with events. */
 function isWatch({ canonical: { attributes } }: Delivery, answer: IncomingMessage): boolean {

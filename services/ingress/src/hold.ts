@@ -1,7 +1,7 @@
 // A call that needs a reviewer: it is recorded, asked about, and kept waiting; what a reviewer gives is an input to a
 // second decision.
 import { shapeOf, withPrecondition } from '@sluice/kube';
-import type { Allow, AskReviewer, Decision, DecisionRequest, ReviewedObject } from '@sluice/model';
+import type { Agent, Allow, AskReviewer, Decision, DecisionRequest, ReviewedObject } from '@sluice/model';
 import type { Lease, Logger } from '@sluice/runtime';
 import { raw } from '@sluice/runtime/raw';
 import type { ApprovalClient, Asking, Standing } from './approvals.ts';
@@ -41,8 +41,12 @@ export type Hold = (call: Call, decision: AskReviewer, response: Response) => Pr
 /** Where nobody tells of a change, it is looked for one. Also what shows that the call still waits. */
 const lookMs = 2_000;
 
+/** Calls that are kept waiting with all they hold, of one agent and in all; more are answered at once. */
+const mostHeld = { ofAgent: 32, ofAll: 512 } as const;
+
 export function createHold(parts: HoldParts): Hold {
   const { approvals, ask, draining, lease, log } = parts;
+  const held = new Held();
   return async (call, decision, response) => {
     const { canonical } = call;
     const { text, mayDiffer } = shapeOf(call.asHeld());
@@ -57,10 +61,14 @@ export function createHold(parts: HoldParts): Hold {
     const asking: Asking = { approval: opened.approval, call: call.record.id, exact: call.digest, shape };
 
     const over = AbortSignal.any([goneSignal(response), draining]);
-    const standing = await decided(approvals, asking, opened, decision, over).catch((error: unknown) => {
-      approvals.leave(asking, error instanceof Refusal ? 'told' : 'gone');
-      throw error;
-    });
+    const release = held.add(call.agent);
+    const waitMs = release === null ? 0 : decision.terms.holdMs;
+    const standing = await decided(approvals, asking, opened, { decision, waitMs, over })
+      .catch((error: unknown) => {
+        approvals.leave(asking, error instanceof Refusal ? 'told' : 'gone');
+        throw error;
+      })
+      .finally(() => release?.());
     const granted = { ...question.request, granted: { shape, grant: standing.grant ?? '' } };
     const second = await ask(granted, question.body);
     if (second.effect !== 'allow') throw stillNot(second, opened.approval);
@@ -81,15 +89,35 @@ export function createHold(parts: HoldParts): Hold {
   };
 }
 
+/** Counts the calls that wait. */
+class Held {
+  readonly #ofAgent = new Map<string, number>();
+  #all = 0;
+
+  /** `null`: there are too many already. What it returns takes the call out again. */
+  add({ issuer, name }: Agent): (() => void) | null {
+    const agent = JSON.stringify([issuer, name]);
+    const count = this.#ofAgent.get(agent) ?? 0;
+    if (count >= mostHeld.ofAgent || this.#all >= mostHeld.ofAll) return null;
+    this.#ofAgent.set(agent, count + 1);
+    this.#all++;
+    return () => {
+      this.#all--;
+      const left = (this.#ofAgent.get(agent) ?? 1) - 1;
+      if (left === 0) this.#ofAgent.delete(agent);
+      else this.#ofAgent.set(agent, left);
+    };
+  }
+}
+
 /** Waits until the approval is decided, as long as the policy lets it wait. */
 async function decided(
   approvals: ApprovalClient,
   asking: Asking,
   opened: Standing,
-  decision: AskReviewer,
-  over: AbortSignal,
+  { decision, waitMs, over }: { decision: AskReviewer; waitMs: number; over: AbortSignal },
 ): Promise<Standing> {
-  const giveUpMs = performance.now() + decision.terms.holdMs;
+  const giveUpMs = performance.now() + waitMs;
   for (let standing = opened; ; ) {
     if (standing.state === 'approved') return standing;
     if (standing.state !== 'pending') throw refusalFor(standing, decision);

@@ -64,7 +64,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
     authenticate: createAuthenticate(createVerifier(config.keysDir)),
     ask,
     hold: createHold({ approvals, look: createLook(connection), ask, lease, draining: draining.signal, log }),
-    maskClient: createMaskClient(masking, loadKey(env, 'raw')),
+    maskClient: createMaskClient({ small: decisions, large: masking }, loadKey(env, 'raw')),
     forward: createForward(connection),
     ledger,
     budget,

@@ -54,8 +54,18 @@ export interface MaskClient {
 }
 
 const timeoutMs = 1_500;
+/** A message of at most this size holds up nothing that goes the same way. Bytes. */
+const smallBytes = 16 * 1024;
 
-export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient {
+/** Connections to the broker that masking messages go by. */
+export interface MaskWays {
+  /** Shared with other small messages, with which they leave in one write. */
+  readonly small: Broker;
+  /** For whole objects and long texts, which would hold up the others. */
+  readonly large: Broker;
+}
+
+export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient {
   const ask = async (
     { agent, attributes, rules }: MaskSubject,
     as: Pick<MaskRequest, 'form' | 'direction' | 'carry' | 'flush'>,
@@ -73,6 +83,7 @@ export function createMaskClient(broker: Broker, sealKey: KeyObject): MaskClient
     const sealed = seal(sealKey, { kind: 'request' }, [encodeHead(head), ...values]);
     let opened: { head: MaskReply; parts: Buffer[] };
     try {
+      const broker = sealed.length <= smallBytes ? ways.small : ways.large;
       const reply = await requestTwice(broker, sealed);
       opened = decodeParts<MaskReply>(openSeal(sealKey, { kind: 'reply', to: sealNonce(sealed) }, reply));
     } catch (cause) {

@@ -70,15 +70,19 @@ export async function* maskedTextOf(
     return { masked: piece.bytes, raw: raw(given.subarray(0, given.length - piece.held)) };
   };
   const arriving = chunks[Symbol.asyncIterator]();
+  const take = (): Promise<IteratorResult<Buffer>> => {
+    const taken = arriving.next();
+    // It is awaited below, unless the answer is given up while it is on its way; nobody hears then that it failed, too.
+    taken.catch(() => undefined);
+    return taken;
+  };
   try {
-    let next = arriving.next();
+    let next = take();
     for (;;) {
-      // It is awaited below, or the answer is given up.
-      next.catch(() => undefined);
       if (held.length > 0 && (await isQuiet(next))) yield await send(Buffer.alloc(0), 'flush');
       const { done, value } = await next;
       if (done === true) break;
-      next = arriving.next();
+      next = take();
       yield await send(value, 'more');
     }
     yield await send(Buffer.alloc(0), 'flush');

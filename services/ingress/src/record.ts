@@ -17,6 +17,14 @@ const frameOverheadBytes = 512;
 /** Of reads, so much of the response body is recorded; of writes and watches, and where a policy says so, all of it. */
 const readBodyBytes = 64 * 1024;
 
+/** What ends a call from outside, while it is still recording. */
+export interface CallOver {
+  /** Throws why, when it has ended. */
+  throwIfOver(): void;
+  /** Aborts with why. */
+  readonly signal: AbortSignal;
+}
+
 /** The frames of one call, in their order: call, responses, outcome. */
 export class CallRecord {
   readonly id: string;
@@ -119,11 +127,14 @@ export class ResponseRecord {
 
   /**
    * Records bytes before they are delivered. Waits while the store has no room for more of this agent's, and while too
-   * many run ahead of their acks. Throws `Refusal`, and what `over` aborts with: the call's end.
+   * many run ahead of their acks. Throws `Refusal`, and what `over` says: the call's end.
    */
-  async append(bytes: Buffer, over: AbortSignal): Promise<void> {
+  async append(bytes: Buffer, over: CallOver): Promise<void> {
     const storedBytes = this.#storedBytes(bytes);
-    if (storedBytes > 0) await this.#share.claim(storedBytes, over);
+    if (storedBytes > 0) {
+      over.throwIfOver();
+      if (!this.#share.claimNow(storedBytes)) await this.#share.claim(storedBytes, over.signal);
+    }
     this.#write(bytes);
     const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
     if (late || this.#aheadBytes > windowBytes) await this.settled();
@@ -182,10 +193,13 @@ export class ResponseRecord {
   }
 }
 
-async function inTime(promise: Promise<void>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false);
+/** Whether a promise that never rejects is there in time. */
+function inTime(promise: Promise<void>, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms, false);
+    void promise.then(() => {
+      clearTimeout(timer);
+      resolve(true);
+    });
   });
-  return Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer));
 }

@@ -61,23 +61,35 @@ export function readBody(request: Request, limits: Limits): Promise<Raw> {
   const refuse = (why: Refusal): void => {
     request.off('data', take);
     request.pause();
+    leave();
     reject(why);
   };
+  // An error takes its stack along, so each is made when there is one: most bodies end well.
   const stopped = (): void => refuse(new Refusal('BodyNotReadable', 'the request body stopped half way'));
-  const late = new Refusal('BodyNotReadable', `the request body was not there after ${limits.bodyMs / 1_000} s`);
-  const timer = setTimeout(refuse, limits.bodyMs, late);
+  const late = (): void =>
+    refuse(new Refusal('BodyNotReadable', `the request body was not there after ${limits.bodyMs / 1_000} s`));
+  const ended = (): void => {
+    leave();
+    if (request.rawTrailers.length > 0) refuse(new Refusal('TargetNotCanonical', 'the request has trailers'));
+    else resolve(raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+  };
+  const leave = (): void => {
+    clearTimeout(timer);
+    for (const event of ends) request.off(event, stopped);
+    request.off('end', ended);
+  };
+  const timer = setTimeout(late, limits.bodyMs);
 
+  // A stream that the agent resets with NO_ERROR ends as if its body were whole; `aborted` comes before that.
+  for (const event of ends) request.once(event, stopped);
+  request.once('end', ended);
   if (Number(header(request, 'content-length')) > limits.bodyBytes) refuse(tooLarge(limits));
   else if (request.destroyed || request.aborted) stopped();
   else request.on('data', take);
-  // A stream that the agent resets with NO_ERROR ends as if its body were whole; `aborted` comes before that.
-  for (const event of ['aborted', 'error', 'close']) request.once(event, stopped);
-  request.once('end', () => {
-    if (request.rawTrailers.length > 0) refuse(new Refusal('TargetNotCanonical', 'the request has trailers'));
-    else resolve(raw(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-  });
-  return promise.finally(() => clearTimeout(timer));
+  return promise;
 }
+
+const ends = ['aborted', 'error', 'close'] as const;
 
 function tooLarge({ bodyBytes }: Limits): Refusal {
   const limit = `${bodyBytes / 1024 / 1024} MiB`;

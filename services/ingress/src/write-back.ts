@@ -39,6 +39,7 @@ export function refuseMasks(body: Raw): void {
 
 /** Whether a mask of any key stands in the bytes: plain, in base64, escaped as JSON, or in what gzip made of it. */
 export function hasMask(bytes: Buffer): boolean {
+  if (bytes.length === 0) return false;
   if (forms.some((form) => bytes.includes(form))) return true;
   if (bytes.includes('\\u')) {
     const plain = bytes

@@ -21,8 +21,20 @@ interface Shelf {
   readonly globLengths: Set<number>;
 }
 
+/** What is there for one agent. */
+interface Holdings {
+  readonly shelves: readonly Shelf[];
+  /** Sorted by name. */
+  readonly policies: readonly Policy[];
+}
+
+/** Of so many agents it is known what there is for them. */
+const maxAgents = 1_000;
+
 export class RuleIndex {
   readonly #shelves = new Map<string, Shelf>();
+  /** By agent, for those who called. */
+  readonly #holdings = new Map<string, Holdings>();
 
   /** `policies`: sorted by name. */
   constructor(policies: readonly Policy[]) {
@@ -39,15 +51,13 @@ export class RuleIndex {
 
   /** The policies for this agent, sorted by name. */
   policiesFor(agent: Agent): readonly Policy[] {
-    return [...new Set(this.#shelvesOf(agent).flatMap(({ policies }) => policies))].sort((a, b) =>
-      a.name < b.name ? -1 : 1,
-    );
+    return this.#holdingsOf(agent).policies;
   }
 
   /** The rules that are examined for a call, in order. They may still turn out not to match it. */
   rulesFor(agent: Agent, attributes: RequestAttributes): readonly Entry[] {
     const found: Entry[] = [];
-    for (const shelf of this.#shelvesOf(agent)) {
+    for (const shelf of this.#holdingsOf(agent).shelves) {
       if (attributes.kind === 'resource') {
         for (const key of resourceKeys(attributes)) found.push(...(shelf.resources.get(key) ?? []));
       } else {
@@ -66,6 +76,20 @@ export class RuleIndex {
       this.#shelves.set(key, shelf);
     }
     return shelf;
+  }
+
+  #holdingsOf(agent: Agent): Holdings {
+    const { name, issuer, groups } = agent;
+    const key = JSON.stringify([issuer, name, groups]);
+    let holdings = this.#holdings.get(key);
+    if (holdings === undefined) {
+      const shelves = this.#shelvesOf(agent);
+      const policies = [...new Set(shelves.flatMap((shelf) => shelf.policies))];
+      holdings = { shelves, policies: policies.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+      if (this.#holdings.size >= maxAgents) this.#holdings.clear();
+      this.#holdings.set(key, holdings);
+    }
+    return holdings;
   }
 
   /** An agent stands in few groups, and most of them in no policy. */

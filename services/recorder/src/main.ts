@@ -22,6 +22,7 @@ import {
   required,
   runService,
 } from '@sluice/runtime';
+import { Clocks } from './clocks.ts';
 import { databaseOf } from './config.ts';
 import { type Keeper, openKeeper } from './keeper.ts';
 import { holdPartitions, type Partitions } from './partitions.ts';
@@ -49,6 +50,7 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
     openBroker(env, 'recorder questions', log),
   ]);
   await assertStreams(frames, [streams.calls.name, streams.bytes.name, leases.stream]);
+  const clocks = new Clocks();
   let partitions: Partitions | undefined;
   let keeper: Keeper | undefined;
   const intake = await consumeFrames(frames, log, async (batch) => {
@@ -59,6 +61,9 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
     // Before the acks: a seal that did not reach its second home comes again with its batch.
     await secondHome.keep([...fresh, ...repeated]);
     if (quarantined > 0) log.error({ quarantined }, 'messages that have no place in the record went to quarantine');
+    for (const skew of clocks.skewsIn(fresh, performance.now())) {
+      log.error({ code: 'ClockSkewed', ...skew }, 'the clocks of a writer and of the broker differ');
+    }
     keeper?.recorded(new Set(fresh.map(({ ledger }) => ledger)));
   });
   const ledger = await openLedger({ broker: own, ...ledgerSettings(env, 'recorder'), log, onLost: fail });

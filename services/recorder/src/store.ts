@@ -14,10 +14,13 @@ import { openRecords, type Records } from './records.ts';
 import { migrate } from './schema.ts';
 import { openSql, type SqlReader } from './sql.ts';
 
+/** A frame, and when the broker stored it, by the broker's clock. */
+export type FreshFrame = Frame & Pick<StoredFrame, 'storedAtMicros'>;
+
 /** What became of a batch. */
 export interface Inserted {
-  /** The frames that were new, */
-  readonly fresh: readonly Frame[];
+  /** The frames that were new, and when the broker stored them, */
+  readonly fresh: readonly FreshFrame[];
   /** and those that were there already. */
   readonly repeated: readonly Frame[];
   readonly quarantined: number;
@@ -167,7 +170,7 @@ async function sort(
 ): Promise<Omit<Inserted, 'quarantined'> & { readonly rows: Columns[]; readonly poison: Columns[] }> {
   const rows: Columns[] = [];
   const poison: Columns[] = [];
-  const fresh: Frame[] = [];
+  const fresh: FreshFrame[] = [];
   const repeated: Frame[] = [];
   const below: { readonly stored: StoredFrame; readonly frame: Frame; readonly link: Link }[] = [];
   for (const stored of frames) {
@@ -180,7 +183,7 @@ async function sort(
     const place = known.place(link);
     if (place === 'new') {
       rows.push(row.row);
-      fresh.push(row.frame);
+      fresh.push({ ...row.frame, storedAtMicros: stored.storedAtMicros });
     } else if (place === 'conflict') poison.push(poisonRow(stored, conflict));
     else if (place === 'repeat') repeated.push(row.frame);
     else below.push({ stored, frame: row.frame, link });
