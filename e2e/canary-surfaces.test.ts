@@ -2,13 +2,11 @@
 // a canary where a secret stands and a marker where none does: each place must have the markers, so that the search is
 // known to see, and no canary.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createClient } from '@clickhouse/client';
 import { createLogger, openBroker } from '@sluice/runtime';
 import {
-  formsOf,
   openScripted,
   removeScratch,
   type ScriptedAnswer,
@@ -19,11 +17,11 @@ import {
   until,
 } from '@sluice/testing';
 import { createChdbConnection } from 'chdb/connection';
-import { type Planted, type Surface, surfaces } from './surfaces.ts';
+import { contentsUnder, Planting } from './planting.ts';
+import { type Surface, surfaces } from './surfaces.ts';
 
 const dir = scratch();
-const canary = 'canary8f3b1c5e7a9d2046';
-const marker = 'marker8f3b1c5e7a9d2046';
+const planting = new Planting(surfaces);
 /** What went over the broker, sealed or not. */
 const wire: Buffer[] = [];
 /** What the agent got of the rows that keep secrets from it. */
@@ -33,13 +31,6 @@ let cluster: ScriptedCluster;
 let broker: TestBroker;
 let ear: Awaited<ReturnType<typeof openBroker>>;
 let sluice: Sluice;
-
-const plantedOf = (surface: Surface): Planted => {
-  // In base64 the last bytes cannot be looked for: they are none of the number's.
-  const tail = (at: number): string => `row${String(at).padStart(2, '0')}tail`;
-  const row = tail(surfaces.indexOf(surface));
-  return { secret: `${canary}${row}`, marker: `${marker}${row}`, known: `${canary}${tail(0)}` };
-};
 
 function start(env: Readonly<Record<string, string>> = {}): Promise<Sluice> {
   const policies = join(import.meta.dirname, 'policies', 'everything-masked.yaml');
@@ -67,28 +58,9 @@ after(async () => {
   removeScratch(dir);
 });
 
-/** The rows whose planted value stands in the bytes. */
-function rowsIn(bytes: readonly (Buffer | string)[], value: string): string[] {
-  const has = (whole: string): boolean => bytes.some((one) => formsOf(whole).some((form) => one.includes(form)));
-  if (!has(value)) return [];
-  const rows = surfaces.filter((surface) => {
-    const { secret, marker: mark } = plantedOf(surface);
-    return has(value === canary ? secret : mark);
-  });
-  return rows.length === 0 ? ['a row unknown'] : rows.map(({ name }) => name);
-}
-
-/** Contents of the files; what goes away meanwhile is not there. */
-function filesUnder(folder: string): Buffer[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(folder, file))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-    .map((file) => readFileSync(file));
-}
-
 /** The rows that the agent's own requests or answers mark; each place below has to have these. */
 const marked = surfaces.filter((surface) => {
-  const of = plantedOf(surface);
+  const of = planting.of(surface);
   const path = typeof surface.path === 'string' ? surface.path : surface.path(of);
   return `${path}${surface.sent?.(of) ?? ''}${JSON.stringify(surface.answer?.(of) ?? '')}`.includes(of.marker);
 });
@@ -98,7 +70,7 @@ function isAnswer(given: object): given is ScriptedAnswer {
 }
 
 async function play(surface: Surface): Promise<string> {
-  const of = plantedOf(surface);
+  const of = planting.of(surface);
   const { method = 'GET', path, headers = {}, sent, answer, status = 200 } = surface;
   cluster.answer = () => {
     const given = answer?.(of) ?? { kind: 'Status', apiVersion: 'v1', metadata: { name: of.marker } };
@@ -123,43 +95,28 @@ test('the agent gets the markers and no canary', () => {
   const answered = marked.filter(
     ({ answer, delivered, status = 200 }) => answer !== undefined && status === 200 && delivered === undefined,
   );
-  const seen = rowsIn(shown, marker);
-  assert.deepEqual(
-    answered.map(({ name }) => name).filter((name) => !seen.includes(name)),
-    [],
-    'markers not seen',
-  );
-  assert.deepEqual(rowsIn(shown, canary), []);
+  assert.deepEqual(planting.missed(answered, shown), [], 'markers not seen');
+  assert.deepEqual(planting.found('secret', shown), []);
 });
 
 test('where a rule lets the values through, the agent gets them', () => {
   const raw = surfaces.filter(({ delivered }) => delivered === 'raw').map(({ name }) => name);
-  assert.deepEqual(rowsIn(shownRaw, canary), raw);
+  assert.deepEqual(planting.found('secret', shownRaw), raw);
 });
 
 test('what goes over the broker has the markers and no canary', () => {
-  const seen = rowsIn(wire, marker);
-  assert.deepEqual(
-    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
-    [],
-    'markers not seen',
-  );
-  assert.deepEqual(rowsIn(wire, canary), []);
+  assert.deepEqual(planting.missed(marked, wire), [], 'markers not seen');
+  assert.deepEqual(planting.found('secret', wire), []);
 });
 
 test('the files of the broker have the markers and no canary', () => {
-  const files = filesUnder(broker.dir);
-  const seen = rowsIn(files, marker);
-  assert.deepEqual(
-    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
-    [],
-    'markers not seen',
-  );
-  assert.deepEqual(rowsIn(files, canary), []);
+  const files = contentsUnder(broker.dir);
+  assert.deepEqual(planting.missed(marked, files), [], 'markers not seen');
+  assert.deepEqual(planting.found('secret', files), []);
 });
 
 test('nothing in the home of Sluice has a canary, and no output of its parts: no log, no key, no state', () => {
-  assert.deepEqual(rowsIn([...filesUnder(sluice.home), sluice.output], canary), []);
+  assert.deepEqual(planting.found('secret', [...contentsUnder(sluice.home), sluice.output]), []);
 });
 
 test('the database, and what the CLI tells of it, have the markers and no canary', async () => {
@@ -179,11 +136,11 @@ test('the database, and what the CLI tells of it, have the markers and no canary
   ])
     told.push((await sluice.cli('sql', query, '--format', 'json')).stdout);
   for (const id of ids.slice(0, 5)) told.push((await sluice.cli('replay', id)).stdout);
-  assert.ok(rowsIn(told, marker).length > 0, 'the markers would be seen');
-  assert.deepEqual(rowsIn(told, canary), []);
+  assert.ok(planting.found('marker', told).length > 0, 'the markers would be seen');
+  assert.deepEqual(planting.found('secret', told), []);
 
   await sluice.stop();
-  assert.deepEqual(rowsIn([...filesUnder(sluice.home), sluice.output], canary), []);
+  assert.deepEqual(planting.found('secret', [...contentsUnder(sluice.home), sluice.output]), []);
   // Its files are compressed: what is in it is asked for.
   const connection = createChdbConnection({ path: join(sluice.home, 'database') });
   const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
@@ -191,11 +148,6 @@ test('the database, and what the CLI tells of it, have the markers and no canary
   const result = await client.query({ query, format: 'JSONEachRow' });
   const rows = (await result.json<{ row: string }>()).map(({ row }) => Buffer.from(row, 'base64'));
   await client.close();
-  const seen = rowsIn(rows, marker);
-  assert.deepEqual(
-    marked.map(({ name }) => name).filter((name) => !seen.includes(name)),
-    [],
-    'markers not seen',
-  );
-  assert.deepEqual(rowsIn(rows, canary), []);
+  assert.deepEqual(planting.missed(marked, rows), [], 'markers not seen');
+  assert.deepEqual(planting.found('secret', rows), []);
 });

@@ -1,16 +1,18 @@
 // A secret and a harmless marker go the same way. The marker must be found everywhere the secret could be, the
-// secret nowhere: client output, the broker's files, logs, and the database.
+// secret nowhere: client output, cards of approvals, the broker's files, the queues, logs, and the database.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createClient } from '@clickhouse/client';
+import type { ApprovalRow } from '@sluice/model';
 import {
   type Ended,
   filesUnder,
   formsOf,
   openUpstream,
   removeScratch,
+  repository,
   Sluice,
   scratch,
   type Upstream,
@@ -21,22 +23,36 @@ import { createChdbConnection } from 'chdb/connection';
 const dir = scratch();
 const canary = 'canary-8f3b1c5e7a9d2046-of-the-test';
 const marker = 'marker-8f3b1c5e7a9d2046-of-the-test';
+/** Besides the policies that Sluice ships. */
+const askFirst = `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: ask-first }
+spec:
+  subjects: [{ agent: demo }]
+  obligations:
+    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
+  rules:
+    - { effect: ask, verbs: [patch], resources: [secrets], namespaces: [default], names: [${marker}] }
+`;
 const shown: Ended[] = [];
 let upstream: Upstream;
 let sluice: Sluice;
 
 before(async () => {
   upstream = await openUpstream(dir);
+  const policies = join(dir, 'policies');
+  cpSync(join(repository, 'deploy', 'examples', 'policies'), policies, { recursive: true });
+  writeFileSync(join(policies, 'ask-first.yaml'), askFirst);
   sluice = await Sluice.start({
     home: join(dir, 'home'),
-    flags: ['--kubeconfig', upstream.kubeconfig],
+    flags: ['--kubeconfig', upstream.kubeconfig, '--policies', policies],
     // The recorder is killed, so that frames stay in the broker's files long enough to be looked at.
-    env: { SLUICE_RESTART_DELAY_MS: '10000' },
+    env: { SLUICE_RESTART_DELAY_MS: '10000', SLUICE_APPROVAL_QUEUES: 'outside' },
   });
 });
 
 after(async () => {
-  await sluice?.kubectl('delete', 'secret,configmap', 'canary', '--ignore-not-found');
+  await sluice?.kubectl('delete', 'secret,configmap', 'canary', marker, '--ignore-not-found');
   await sluice?.stop();
   await upstream?.close();
   removeScratch(dir);
@@ -123,6 +139,24 @@ test('secret and marker go through every verb while the recorder is away', async
   shown.push({ code: 0, stdout: watched, stderr: '' });
 });
 
+test('a secret goes by a reviewer, and the marker with it', async () => {
+  await kubectl('create', 'secret', 'generic', marker);
+  const patch = JSON.stringify({ stringData: { held: canary } });
+  const patching = kubectl('patch', 'secret', marker, '--type=merge', '-o', 'yaml', '-p', patch);
+  const { id } = await until('the ask', async () => {
+    const { stdout } = await sluice.cli('approvals', 'list', '--json');
+    return (JSON.parse(stdout) as ApprovalRow[])[0];
+  });
+  const cards = [await sluice.cli('approvals', 'show', id, '--json'), await sluice.cli('approvals', 'show', id)];
+  for (const { stdout } of cards) {
+    assert.ok(stdout.includes(marker), 'the marker would be seen');
+    assert.match(stdout, /sluice-mask:v1:/);
+  }
+  shown.push(...cards, await sluice.cli('approvals', 'approve', id));
+  await patching;
+  assert.equal(shown.at(-1)?.code, 0, shown.at(-1)?.stderr);
+});
+
 test('the client output has the marker and not the secret', () => {
   const all = shown.map(({ stdout, stderr }) => stdout + stderr).join('\n');
   assert.ok(
@@ -136,6 +170,14 @@ test('the broker\u2019s files have the marker and not the secret', () => {
   const folder = join(sluice.home, 'broker');
   assert.ok(filesWith(folder, marker).length > 0, 'the marker would be seen');
   assert.deepEqual(filesWith(folder, canary), []);
+});
+
+test('the queues\u2019 files and the log of approvals have the marker and not the secret', async () => {
+  const queue = join(sluice.home, 'queue');
+  await until('Redis to write what it has', () => filesWith(queue, marker).length > 0);
+  assert.deepEqual(filesWith(queue, canary), []);
+  const log = readFileSync(join(sluice.home, 'log', 'approval.log'), 'utf8');
+  assert.ok(log.includes(marker), 'the marker would be seen');
 });
 
 test('nothing in the home of Sluice has the secret: no log, no key, no state', () => {

@@ -1,33 +1,44 @@
-// The thin line as an agent and an auditor live it: one story, on the demo cluster and on a real one, told with the
-// kubectl on PATH or with each that SLUICE_E2E_KUBECTLS names.
+// The thin line as an agent, a reviewer and an auditor live it: one story, on the demo cluster and on a real one, told
+// with the kubectl on PATH or with each that SLUICE_E2E_KUBECTLS names.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { CallRow } from '@sluice/model';
+import { type ApprovalCard, type ApprovalRow, type CallRow, commandMs } from '@sluice/model';
 import {
+  type Ended,
   type Kubectl,
   onRealCluster,
   openUpstream,
   removeScratch,
+  repository,
   Sluice,
   scratch,
   type Upstream,
   until,
 } from '@sluice/testing';
+import { type Command, Transcript } from './transcript.ts';
 
 const dir = scratch();
 const plainPassword = 'a-password-only-the-cluster-may-know';
 /** A cluster may be shared: nothing here meets what another run has there. */
 const runId = randomBytes(3).toString('hex');
+/** Those that Sluice ships, and what a story adds. */
+const policies = join(dir, 'policies');
 let upstream: Upstream;
 let sluice: Sluice;
+/** When a reviewer last denied something, by this machine's clock. */
+let deniedAtMs = 0;
 
 before(async () => {
   upstream = await openUpstream(dir);
-  sluice = await Sluice.start({ home: join(dir, 'home'), flags: ['--kubeconfig', upstream.kubeconfig] });
+  cpSync(join(repository, 'deploy', 'examples', 'policies'), policies, { recursive: true });
+  sluice = await Sluice.start({
+    home: join(dir, 'home'),
+    flags: ['--kubeconfig', upstream.kubeconfig, '--policies', policies],
+  });
 });
 
 after(async () => {
@@ -38,7 +49,8 @@ after(async () => {
 
 for (const program of (process.env['SLUICE_E2E_KUBECTLS'] || 'kubectl').split(delimiter)) {
   const version = versionOf(program);
-  void describe(`kubectl ${version}`, () => tellStory(program, `thin-line-${version.replaceAll('.', '-')}-${runId}`));
+  void describe(`kubectl ${version}`, () =>
+    tellStory(program, `thin-line-${version.replace(/[-+].*/, '').replaceAll('.', '-')}-${runId}`));
 }
 
 function versionOf(kubectl: string): string {
@@ -48,15 +60,61 @@ function versionOf(kubectl: string): string {
   return clientVersion.gitVersion.replace(/^v/, '');
 }
 
-/** What an agent does with a kubectl; `name` is that of each object it makes. */
+/** Of one story: what it is about is not deleted before somebody has looked. */
+const askFirst = (name: string): string => `apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: thin-line }
+spec:
+  subjects: [{ agent: demo }]
+  obligations:
+    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
+  rules:
+    - name: what-has-users-stays
+      effect: ask
+      verbs: [delete]
+      resources: [deployments.apps, configmaps]
+      namespaces: [default]
+      names: ["${name}"]
+      reason: "Deleted only when a reviewer agrees."
+      approval: { hold: 60s, expires: 30m }
+`;
+
+/** What an agent does with a kubectl; `name` is that of each object it makes, or begins it. */
 function tellStory(program: string, name: string): void {
   const manifests = join(dir, name);
+  const asked = `${name}-asked`;
+  const askedManifest = join(dir, `${asked}.yaml`);
+  const policy = join(policies, 'thin-line.yaml');
+  const transcript = new Transcript([`${dir}/`, ''], [dir, '.']);
   let kubectl: Kubectl;
   let began: string;
+  /** Of the approval that was given, and of the call that asked for it. */
+  let approved: { readonly id: string; readonly call: string };
 
-  before(() => {
+  before(async () => {
     began = new Date().toISOString();
     kubectl = sluice.withKubectl(program);
+    writeFileSync(policy, askFirst(asked));
+    await tells('policy', 'apply', policies);
+    writeFileSync(
+      askedManifest,
+      `apiVersion: v1
+kind: ConfigMap
+metadata: { name: ${asked}, namespace: default }
+data: { color: green }
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: ${asked}, namespace: default }
+spec:
+  # No pod comes or goes, so that its status comes to rest.
+  replicas: 0
+  selector: { matchLabels: { app: ${asked} } }
+  template:
+    metadata: { labels: { app: ${asked} } }
+    spec: { containers: [{ name: main, image: "${upstream.image}" }] }
+`,
+    );
     mkdirSync(manifests);
     writeFileSync(
       join(manifests, 'config.yaml'),
@@ -93,13 +151,46 @@ spec:
   });
 
   after(async () => {
-    await kubectl?.run('delete', '-f', manifests, '--ignore-not-found', '--wait=false');
+    transcript.save(`${upstream.kind}-kubectl-${versionOf(program)}`);
+    rmSync(policy, { force: true });
+    await sluice?.cli('policy', 'apply', policies);
+    for (const path of [manifests, askedManifest])
+      await kubectl?.run('delete', '-f', path, '--ignore-not-found', '--wait=false');
   });
 
+  async function runs(...args: readonly string[]): Promise<Ended> {
+    const ended = await kubectl.run(...args);
+    transcript.ran('agent', ['kubectl', ...args], ended);
+    return ended;
+  }
+
   async function works(...args: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await kubectl.run(...args);
+    const { code, stdout, stderr } = await runs(...args);
     assert.equal(code, 0, `kubectl ${args.join(' ')}: ${stderr}`);
     return stdout;
+  }
+
+  /** A command of Sluice's own. */
+  async function tells(...args: readonly string[]): Promise<string> {
+    const ended = await sluice.cli(...args);
+    transcript.ran('you', ['sluice', ...args], ended);
+    assert.equal(ended.code, 0, `sluice ${args.join(' ')}: ${ended.stdout}${ended.stderr}`);
+    return ended.stdout;
+  }
+
+  /** A deletion that a reviewer is asked about: what is done while it waits, and how it ends. */
+  async function asks(decide: (approval: string) => Promise<void>, ...args: readonly string[]): Promise<Ended> {
+    const command: Command = ['kubectl', ...args];
+    const waiting = kubectl.run(...args);
+    transcript.waits('agent', command);
+    const { id } = await until('an approval to be asked for', async () => {
+      const { stdout } = await sluice.cli('approvals', 'list', '--state', 'pending', '--json');
+      return (JSON.parse(stdout) as ApprovalRow[]).find(({ summary }) => summary.includes(`"${asked}"`));
+    });
+    await decide(id);
+    const ended = await waiting;
+    transcript.cameBack('agent', command, ended);
+    return ended;
   }
 
   test('an agent looks around', async () => {
@@ -132,31 +223,29 @@ spec:
 
   test('a mask that is written back is refused, and the secret is still there', async () => {
     const masked = await works('get', 'secret', name, '-o', 'json');
-    const { code, stderr } = await kubectl.runWith(masked, 'replace', '-f', '-');
-    assert.notEqual(code, 0);
-    assert.match(stderr, /the body holds a mask in place of a secret/);
+    const ended = await kubectl.runWith(masked, 'replace', '-f', '-');
+    transcript.ran('agent', ['kubectl', 'replace', '-f', '-'], ended, 'secret.json');
+    assert.notEqual(ended.code, 0);
+    assert.match(ended.stderr, /the body holds a mask in place of a secret/);
   });
 
   test('a watch shows what happens', async () => {
-    const watching = kubectl.start('get', 'configmaps', '-w', '--output-watch-events', '-n', 'default');
-    let seen = '';
-    watching.stdout?.on('data', (data: Buffer) => {
-      seen += data.toString();
-    });
-    await until('the watch to stand', () => new RegExp(`ADDED\\s+${name}`).test(seen));
+    const watch = ['get', 'configmaps', '-w', '--output-watch-events', '-n', 'default'] as const;
+    const watching = kubectl.start(...watch);
+    const seen = seenOf(watching);
+    await until('the watch to stand', () => new RegExp(`ADDED\\s+${name}`).test(seen()));
     await works('patch', 'configmap', name, '--type=merge', '-p', '{"data":{"color":"blue"}}');
-    await until('the change in the watch', () => new RegExp(`MODIFIED\\s+${name}`).test(seen));
+    await until('the change in the watch', () => new RegExp(`MODIFIED\\s+${name}`).test(seen()));
     watching.kill('SIGINT');
+    transcript.stopped('agent', ['kubectl', ...watch], seen());
   });
 
   test('logs are followed', async () => {
     const following = kubectl.start('logs', '-f', `deployment/${name}`);
-    let seen = '';
-    following.stdout?.on('data', (data: Buffer) => {
-      seen += data.toString();
-    });
-    await until('three lines of the log', () => (seen.match(/tick/g) ?? []).length >= 3);
+    const seen = seenOf(following);
+    await until('three lines of the log', () => (seen().match(/tick/g) ?? []).length >= 3);
     following.kill('SIGINT');
+    transcript.stopped('agent', ['kubectl', 'logs', '-f', `deployment/${name}`], seen());
   });
 
   test('kubectl asks what it always asks: diff, auth can-i, api-resources', async () => {
@@ -173,7 +262,7 @@ spec:
   }
 
   test('deleting a namespace is refused with the rule\u2019s reason, in kubectl\u2019s own words', async () => {
-    const { code, stderr } = await kubectl.run('delete', 'namespace', 'default');
+    const { code, stderr } = await runs('delete', 'namespace', 'default');
     assert.equal(code, 1);
     assert.match(
       stderr,
@@ -182,10 +271,71 @@ spec:
   });
 
   test('exec is refused with a sentence', async () => {
-    const { code, stderr } = await kubectl.run('exec', `deployment/${name}`, '--', 'true');
+    const { code, stderr } = await runs('exec', `deployment/${name}`, '--', 'true');
     assert.notEqual(code, 0);
     assert.match(stderr, /Sluice carries no upgraded connections/);
   });
+
+  test('a deletion that has to be asked about waits, and happens once a reviewer has approved it', async () => {
+    await works('apply', '-f', askedManifest);
+    await settled();
+    // Within these seconds it would belong to the command of the story before, which was denied.
+    await until('the command before to be over', () => Date.now() - deniedAtMs > commandMs + 1_000);
+    const approve = async (id: string): Promise<void> => {
+      await tells('approvals', 'list', '--state', 'pending');
+      const { request } = JSON.parse((await sluice.cli('approvals', 'show', id, '--json')).stdout) as ApprovalCard;
+      approved = { id, call: request.call };
+      assert.equal(request.object.kind, 'known');
+      const shown = await tells('approvals', 'show', id);
+      assert.match(shown, /Deleted only when a reviewer agrees\./);
+      assert.match(shown, new RegExp(`approvals approve ${id}`));
+      assert.match(await works('get', 'deployment', asked), new RegExp(`^${asked}`, 'm'));
+      await tells('approvals', 'approve', id, '--reason', 'nobody uses it any more');
+    };
+    const { code, stdout, stderr } = await asks(approve, 'delete', 'deployment', asked);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`deployment.apps "${asked}" deleted`));
+    const { code: gone } = await runs('get', 'deployment', asked);
+    assert.equal(gone, 1);
+  });
+
+  test('the same command a second time asks anew, and a denial reads well in kubectl', async () => {
+    await works('apply', '-f', askedManifest);
+    const deny = async (id: string): Promise<void> => {
+      assert.notEqual(id, approved.id);
+      await tells('approvals', 'deny', id, '--reason', 'it is in use again');
+      deniedAtMs = Date.now();
+    };
+    const { code, stderr } = await asks(deny, 'delete', 'deployment', asked);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^Error from server \(Forbidden\): local:\S+ has denied approval [0-9a-z]{10}: it is in use again$/m,
+    );
+    await works('get', 'deployment', asked);
+  });
+
+  test('what has changed since it was asked about is not deleted, though a reviewer approved it', async () => {
+    const approve = async (id: string): Promise<void> => {
+      await works('label', 'configmap', asked, 'color=blue');
+      await tells('approvals', 'approve', id);
+    };
+    const { code, stderr } = await asks(approve, 'delete', 'configmap', asked);
+    assert.equal(code, 1);
+    assert.match(stderr, /^Error from server \(Conflict\): .*might have been modified/m);
+    assert.match(await works('get', 'configmap', asked, '--show-labels'), /color=blue/);
+  });
+
+  /** The controllers write into a deployment for a while after it is there, and each write makes another version of it. */
+  async function settled(): Promise<void> {
+    await works('rollout', 'status', `deployment/${asked}`, '--timeout=50s');
+    await until('the last word of the controllers', async () => {
+      const { stdout } = await kubectl.run('get', 'deployment', asked, '-o', 'json');
+      const { status } = JSON.parse(stdout) as { status: { conditions?: { type: string; reason: string }[] } };
+      const reasons = status.conditions?.map(({ reason }) => reason) ?? [];
+      return reasons.includes('NewReplicaSetAvailable') && reasons.includes('MinimumReplicasAvailable');
+    });
+  }
 
   test('an agent deletes what it made', async () => {
     assert.match(await works('delete', '-f', manifests), new RegExp(`deployment.apps "${name}" deleted`));
@@ -210,7 +360,44 @@ spec:
       rows.some((row) => row.verb === 'update' && row.reasonCode === 'MaskedValueWritten' && row.effect === 'deny'),
     );
     assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRefused'));
+    const deletions = rows.filter((row) => row.verb === 'delete' && row.name === asked);
+    assert.deepEqual(deletions.map((row) => [row.resource, row.reasonCode, row.status, row.outcome]).toSorted(), [
+      ['configmaps', 'AllowedByApproval', 409, 'completed'],
+      ['deployments.apps', 'AllowedByApproval', 200, 'completed'],
+      ['deployments.apps', 'ApprovalDenied', 403, 'refused'],
+    ]);
   });
+
+  test('replay shows the ask, the vote and the decision by it', async () => {
+    // What became of an approval comes to the record by a way of its own.
+    await until('the use in the record', async () =>
+      /\bused\b/.test((await sluice.cli('replay', approved.call)).stdout),
+    );
+    const shown = await tells('replay', approved.call);
+    for (const line of [/asks: delete deployments\.apps/, /nobody uses it any more/, /AllowedByApproval/])
+      assert.match(shown, line);
+  });
+
+  test('the auditor asks who approved, and who read the secret', async () => {
+    const votes = await tells('sql', '--query', 'who-approved');
+    const words = ['local:\\S+"', 'nobody uses it any more', 'demo', 'what-has-users-stays', 'used', approved.call];
+    assert.match(votes, new RegExp(`${words.join('.*')}.*${approved.id}`));
+    const object = ['resource=secrets', 'namespace=default', `name=${name}`].flatMap((given) => ['--param', given]);
+    assert.match(await tells('sql', '--query', 'who-read', ...object), /demo\s+get\s+object\s+allow/);
+  });
+
+  test('the record proves itself', async () => {
+    await tells('verify');
+  });
+}
+
+/** What a program has printed so far. */
+function seenOf({ stdout }: ChildProcess): () => string {
+  let seen = '';
+  stdout?.on('data', (data: Buffer) => {
+    seen += data.toString();
+  });
+  return () => seen;
 }
 
 test('what no rule allows is refused with what would be allowed', async () => {
