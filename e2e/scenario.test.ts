@@ -232,6 +232,7 @@ spec:
   test('a watch shows what happens', async () => {
     const watch = ['get', 'configmaps', '-w', '--output-watch-events', '-n', 'default'] as const;
     const watching = kubectl.start(...watch);
+    transcript.goesOn('agent', ['kubectl', ...watch]);
     const seen = seenOf(watching);
     await until('the watch to stand', () => new RegExp(`ADDED\\s+${name}`).test(seen()));
     await works('patch', 'configmap', name, '--type=merge', '-p', '{"data":{"color":"blue"}}');
@@ -361,10 +362,11 @@ spec:
     );
     assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRefused'));
     const deletions = rows.filter((row) => row.verb === 'delete' && row.name === asked);
-    assert.deepEqual(deletions.map((row) => [row.resource, row.reasonCode, row.status, row.outcome]).toSorted(), [
-      ['configmaps', 'AllowedByApproval', 409, 'completed'],
-      ['deployments.apps', 'AllowedByApproval', 200, 'completed'],
-      ['deployments.apps', 'ApprovalDenied', 403, 'refused'],
+    const ends = deletions.map((row) => `${row.resource} ${row.reasonCode} ${row.status} ${row.outcome}`);
+    assert.deepEqual(ends.toSorted(), [
+      'configmaps AllowedByApproval 409 completed',
+      'deployments.apps AllowedByApproval 200 completed',
+      'deployments.apps ApprovalDenied 403 refused',
     ]);
   });
 
