@@ -19,6 +19,7 @@ import {
   type Upstream,
   until,
 } from '@sluice/testing';
+import { askedObjects, askFirst, settings, web } from './thin-line.ts';
 import { type Command, Transcript } from './transcript.ts';
 
 const dir = scratch();
@@ -60,25 +61,6 @@ function versionOf(kubectl: string): string {
   return clientVersion.gitVersion.replace(/^v/, '');
 }
 
-/** Of one story: what it is about is not deleted before somebody has looked. */
-const askFirst = (name: string): string => `apiVersion: sluice.internal/v1alpha1
-kind: AccessPolicy
-metadata: { name: thin-line }
-spec:
-  subjects: [{ agent: demo }]
-  obligations:
-    impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] }
-  rules:
-    - name: what-has-users-stays
-      effect: ask
-      verbs: [delete]
-      resources: [deployments.apps, configmaps]
-      namespaces: [default]
-      names: ["${name}"]
-      reason: "Deleted only when a reviewer agrees."
-      approval: { hold: 60s, expires: 30m }
-`;
-
 /** What an agent does with a kubectl; `name` is that of each object it makes, or begins it. */
 function tellStory(program: string, name: string): void {
   const manifests = join(dir, name);
@@ -96,58 +78,10 @@ function tellStory(program: string, name: string): void {
     kubectl = sluice.withKubectl(program);
     writeFileSync(policy, askFirst(asked));
     await tells('policy', 'apply', policies);
-    writeFileSync(
-      askedManifest,
-      `apiVersion: v1
-kind: ConfigMap
-metadata: { name: ${asked}, namespace: default }
-data: { color: green }
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: ${asked}, namespace: default }
-spec:
-  # No pod comes or goes, so that its status comes to rest.
-  replicas: 0
-  selector: { matchLabels: { app: ${asked} } }
-  template:
-    metadata: { labels: { app: ${asked} } }
-    spec: { containers: [{ name: main, image: "${upstream.image}" }] }
-`,
-    );
+    writeFileSync(askedManifest, askedObjects(asked, upstream.image));
     mkdirSync(manifests);
-    writeFileSync(
-      join(manifests, 'config.yaml'),
-      `apiVersion: v1
-kind: ConfigMap
-metadata: { name: ${name}, namespace: default }
-data: { color: green }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: ${name}, namespace: default }
-stringData: { password: ${plainPassword} }
-`,
-    );
-    writeFileSync(
-      join(manifests, 'web.yaml'),
-      `apiVersion: apps/v1
-kind: Deployment
-metadata: { name: ${name}, namespace: default }
-spec:
-  replicas: 1
-  selector: { matchLabels: { app: ${name} } }
-  template:
-    metadata: { labels: { app: ${name} } }
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: main
-          image: ${upstream.image}
-          imagePullPolicy: Never
-          command: [sh, -c, 'i=0; while :; do echo "tick $i"; i=$((i+1)); sleep 1; done']
-`,
-    );
+    writeFileSync(join(manifests, 'config.yaml'), settings(name, plainPassword));
+    writeFileSync(join(manifests, 'web.yaml'), web(name, upstream.image));
   });
 
   after(async () => {
@@ -232,6 +166,7 @@ spec:
   test('a watch shows what happens', async () => {
     const watch = ['get', 'configmaps', '-w', '--output-watch-events', '-n', 'default'] as const;
     const watching = kubectl.start(...watch);
+    transcript.goesOn('agent', ['kubectl', ...watch]);
     const seen = seenOf(watching);
     await until('the watch to stand', () => new RegExp(`ADDED\\s+${name}`).test(seen()));
     await works('patch', 'configmap', name, '--type=merge', '-p', '{"data":{"color":"blue"}}');
@@ -361,10 +296,11 @@ spec:
     );
     assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRefused'));
     const deletions = rows.filter((row) => row.verb === 'delete' && row.name === asked);
-    assert.deepEqual(deletions.map((row) => [row.resource, row.reasonCode, row.status, row.outcome]).toSorted(), [
-      ['configmaps', 'AllowedByApproval', 409, 'completed'],
-      ['deployments.apps', 'AllowedByApproval', 200, 'completed'],
-      ['deployments.apps', 'ApprovalDenied', 403, 'refused'],
+    const ends = deletions.map((row) => `${row.resource} ${row.reasonCode} ${row.status} ${row.outcome}`);
+    assert.deepEqual(ends.toSorted(), [
+      'configmaps AllowedByApproval 409 completed',
+      'deployments.apps AllowedByApproval 200 completed',
+      'deployments.apps ApprovalDenied 403 refused',
     ]);
   });
 

@@ -31,6 +31,11 @@ export class Transcript {
     this.#write(`${hand}$ ${lineOf(command)}`, '(it waits)');
   }
 
+  /** A command that shows things as they happen. */
+  goesOn(hand: Hand, command: Command): void {
+    this.#write(`${hand}$ ${lineOf(command)}`, '(it goes on)');
+  }
+
   /** The end of one that waited. */
   cameBack(hand: Hand, command: Command, { stdout, stderr }: Ended): void {
     this.#write(`${hand}$ ${lineOf(command)}`, `(it comes back)\n${stdout}${stderr}`);
