@@ -28,7 +28,6 @@ export interface Shown {
 export const notTyped: Readonly<Record<string, string>> = {
   'npm start': 'runs until it is stopped; the walk has one',
   'npm test': 'would run this test',
-  'npm run faults -- --seeds 200': 'takes hours; npm test makes some of each experiment',
   'kubectl apply -f deploy/rbac/': 'needs a cluster with RBAC; the scenario has one',
   'npm start -- --kubeconfig sluice.kubeconfig': 'the same',
   'npx --no-install sluice keys rotate --all': 'only while Sluice is stopped; e2e/keys.test.ts does it',
