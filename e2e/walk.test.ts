@@ -6,7 +6,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { copyTree, removeScratch, repository, run, scratch, until } from '@sluice/testing';
+import { copyTree, isAlive, removeScratch, repository, run, scratch, until } from '@sluice/testing';
 import { expected, type Line, lists, normal, notTyped, placeholders, readPage, type Shown } from './walk.ts';
 
 const dir = scratch();
@@ -102,8 +102,9 @@ before(async () => {
 after(async () => {
   await shell?.close();
   if (started?.exitCode === null) {
+    const { pid } = JSON.parse(readFileSync(join(copy, '.sluice', 'state.json'), 'utf8')) as { pid: number };
     started.kill('SIGTERM');
-    await once(started, 'exit');
+    await until('the end of Sluice', () => !isAlive(pid));
   }
   removeScratch(dir);
 });

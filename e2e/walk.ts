@@ -28,7 +28,6 @@ export interface Shown {
 export const notTyped: Readonly<Record<string, string>> = {
   'npm start': 'runs until it is stopped; the walk has one',
   'npm test': 'would run this test',
-  'npm run faults -- --seeds 200': 'takes hours; npm test makes some of each experiment',
   'kubectl apply -f deploy/rbac/': 'needs a cluster with RBAC; the scenario has one',
   'npm start -- --kubeconfig sluice.kubeconfig': 'the same',
   'npx --no-install sluice keys rotate --all': 'only while Sluice is stopped; e2e/keys.test.ts does it',
@@ -46,6 +45,7 @@ const judges: readonly (readonly [begin: string, prints: RegExp])[] = [
   ['kubectl rollout status ', /successfully rolled out/],
   ['kubectl scale ', /scaled/],
   ['rm ', /^$/],
+  ['sleep ', /^$/],
   ['sluice approvals approve ', / is (approved|used): agent "/],
   ['sluice approvals deny ', / is denied: agent "/],
   ['sluice approvals list', /^\S+ +[0-9a-z]{10} +pending /m],
@@ -61,6 +61,7 @@ const judges: readonly (readonly [begin: string, prints: RegExp])[] = [
   ['sluice replay ', /completed|refused/],
   ['sluice sessions list', /^STARTED .* ID$/m],
   ['sluice sql --list', /^who-read$/m],
+  ['sluice sql --query agent-activity ', /^delete +namespaces +shop +deny /m],
   ['sluice sql --query ', /\bdemo\b/],
   ['sluice tail', /demo/],
   ['sluice verify', /^No faults\.$/m],
