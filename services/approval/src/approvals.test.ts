@@ -14,6 +14,7 @@ import {
 } from '@sluice/runtime';
 import { TestBroker } from '@sluice/testing';
 import { Approvals, Inadmissible } from './approvals.ts';
+import { Asks } from './asks.ts';
 import { alice, bob, newCall, requestOf, terms } from './fixtures.ts';
 import { stateAt } from './fold.ts';
 
@@ -24,6 +25,7 @@ let server: TestBroker;
 let broker: Broker;
 let events: EventLog;
 let approvals: Approvals;
+let asks: Asks;
 /** What the clock of the tests is ahead of the broker's. */
 let aheadMs = 0;
 let agents = 0;
@@ -33,7 +35,7 @@ before(async () => {
   broker = await openBroker(server.env, 'test', log);
   await provision(broker);
   events = await openEventLog(broker, stream.stream);
-  approvals = await openApprovals();
+  [approvals, asks] = await openApprovals();
 });
 after(async () => {
   events.close();
@@ -41,16 +43,12 @@ after(async () => {
   await server.close();
 });
 
-async function openApprovals(): Promise<Approvals> {
-  const opened = new Approvals({
-    events,
-    log,
-    now: () => events.now() + aheadMs,
-    sign: (grant) => signGrant(key, grant),
-    onChanged: () => undefined,
-  });
+/** As a process of its own has them. */
+async function openApprovals(): Promise<[Approvals, Asks]> {
+  const now = (): number => events.now() + aheadMs;
+  const opened = new Approvals({ events, log, now, onChanged: () => undefined });
   await opened.load();
-  return opened;
+  return [opened, new Asks({ approvals: opened, log, now, sign: (grant) => signGrant(key, grant) })];
 }
 
 /** Of an agent that no other test has. */
@@ -61,13 +59,13 @@ function newRequest(more: Partial<ApprovalRequest> = {}): ApprovalRequest {
 type Standing = Extract<ApprovalAnswer, { kind: 'standing' }>;
 
 async function open(request: ApprovalRequest, body = nothing): Promise<Standing> {
-  const answer = await approvals.answer({ kind: 'open', request }, body);
+  const answer = await asks.answer({ kind: 'open', request }, body);
   assert.ok(answer.kind === 'standing', JSON.stringify(answer));
   return answer;
 }
 
 function take(approval: string, { call, exact, shape }: ApprovalRequest): Promise<ApprovalAnswer> {
-  return approvals.answer({ kind: 'take', approval, call, exact, shape, instance: 'ingress' }, nothing);
+  return asks.answer({ kind: 'take', approval, call, exact, shape, instance: 'ingress' }, nothing);
 }
 
 test('a call that is approved gets a grant of its own, which is spent once', async () => {
@@ -77,7 +75,7 @@ test('a call that is approved gets a grant of its own, which is spent once', asy
   assert.equal(grant, undefined);
   await approvals.vote(approval, 'approve', alice, 'go on', 0);
   const { call, exact, shape } = request;
-  const looked = await approvals.answer({ kind: 'look', approval, call, exact, shape }, nothing);
+  const looked = await asks.answer({ kind: 'look', approval, call, exact, shape }, nothing);
   assert.ok(looked.kind === 'standing' && looked.grant !== undefined);
   assert.equal(looked.comment, 'go on');
   assert.deepEqual(looked.reviewers, ['local:alice']);
@@ -99,7 +97,7 @@ test('a call that is approved gets a grant of its own, which is spent once', asy
 test('the masked body is kept with the ask', async () => {
   const { approval } = await open(newRequest({ bodyBytes: 9 }), Buffer.from('{"a":"b"}'));
   assert.equal(approvals.bodyOf(approval).toString(), '{"a":"b"}');
-  assert.equal((await openApprovals()).bodyOf(approval).toString(), '{"a":"b"}');
+  assert.equal((await openApprovals())[0].bodyOf(approval).toString(), '{"a":"b"}');
 });
 
 test('the same call made again attaches, while it is pending and when it is approved', async () => {
@@ -190,7 +188,7 @@ test('the rest of a command is covered where a reviewer said so, and no more tha
   const { approval } = await open(request);
   await approvals.vote(approval, 'approve', alice, '', 1);
   assert.deepEqual(await take(approval, request), { kind: 'taken' });
-  await approvals.answer({ kind: 'conclude', approval, call: request.call, end: 'known' }, nothing);
+  await asks.answer({ kind: 'conclude', approval, call: request.call, end: 'known' }, nothing);
   const second = { ...request, call: newCall(), shape: 'second' };
   const covered = await open(second);
   assert.equal(covered.approval, approval);
@@ -202,7 +200,7 @@ test('the rest of a command is covered where a reviewer said so, and no more tha
 });
 
 test('votes of two processes at the same instant: one counts, and both know which', async () => {
-  const other = await openApprovals();
+  const [other] = await openApprovals();
   const { approval } = await open(newRequest());
   await other.learn(approval, Number.MAX_SAFE_INTEGER);
   const votes = await Promise.allSettled([
@@ -213,21 +211,26 @@ test('votes of two processes at the same instant: one counts, and both know whic
   const lost = votes.find((vote) => vote.status === 'rejected');
   assert.ok(lost?.reason instanceof Inadmissible);
   await approvals.learn(approval, Number.MAX_SAFE_INTEGER);
-  assert.deepEqual(approvals.get(approval)?.votes, (await openApprovals()).get(approval)?.votes);
+  assert.deepEqual(approvals.get(approval)?.votes, (await openApprovals())[0].get(approval)?.votes);
 });
 
 test('two processes take one grant at the same instant: one has it', async () => {
-  const other = await openApprovals();
+  const [other, otherAsks] = await openApprovals();
   const request = newRequest();
   const { approval } = await open(request);
   await approvals.vote(approval, 'approve', alice, '', 0);
   const { exact, shape } = request;
   const taken = await Promise.all(
-    [approvals, other].map((one, n) =>
+    (
+      [
+        [approvals, asks],
+        [other, otherAsks],
+      ] as const
+    ).map(([one, asked], n) =>
       one
         .learn(approval, Number.MAX_SAFE_INTEGER)
         .then(() =>
-          one.answer({ kind: 'take', approval, call: `call ${n}`, exact, shape, instance: `ingress ${n}` }, nothing),
+          asked.answer({ kind: 'take', approval, call: `call ${n}`, exact, shape, instance: `ingress ${n}` }, nothing),
         ),
     ),
   );
@@ -249,7 +252,7 @@ test('without anybody to write it, an approval is over when its time is', async 
   await approvals.vote(approval, 'approve', alice, '', 0);
   aheadMs += terms.expiresMs + 1_000;
   const { call, exact, shape } = request;
-  const looked = await approvals.answer({ kind: 'look', approval, call, exact, shape }, nothing);
+  const looked = await asks.answer({ kind: 'look', approval, call, exact, shape }, nothing);
   assert.ok(looked.kind === 'standing');
   assert.deepEqual([looked.state, looked.grant], ['expired', undefined]);
   const taken = await take(approval, request);
@@ -274,14 +277,14 @@ test('a call whose agent is gone takes its approval with it, one whose agent was
   const [left, told] = [newRequest(), newRequest()];
   const [gone, kept] = [await open(left), await open(told)];
   const leave = (approval: string, { call }: ApprovalRequest, why: 'gone' | 'told'): Promise<ApprovalAnswer> =>
-    approvals.answer({ kind: 'leave', approval, call, why }, nothing);
+    asks.answer({ kind: 'leave', approval, call, why }, nothing);
   await leave(gone.approval, left, 'gone');
   await leave(kept.approval, told, 'told');
-  await approvals.sweep(() => true);
+  await asks.sweep(() => true);
   const state = (id: string): string => stateAt(approvals.get(id) as never, events.now());
   assert.equal(state(gone.approval), 'pending', 'it may come again');
   aheadMs += 10_500;
-  await approvals.sweep(() => true);
+  await asks.sweep(() => true);
   aheadMs -= 10_500;
   assert.equal(state(gone.approval), 'cancelled');
   assert.equal(state(kept.approval), 'pending');
@@ -292,9 +295,9 @@ test('a use whose ingress died has an effect that nobody knows', async () => {
   const { approval } = await open(request);
   await approvals.vote(approval, 'approve', alice, '', 0);
   await take(approval, request);
-  await approvals.sweep((instance) => instance === 'ingress');
+  await asks.sweep((instance) => instance === 'ingress');
   assert.equal(stateAt(approvals.get(approval) as never, events.now()), 'used');
-  await approvals.sweep(() => false);
+  await asks.sweep(() => false);
   assert.equal(stateAt(approvals.get(approval) as never, events.now()), 'ambiguous');
 });
 
@@ -306,7 +309,7 @@ test('an agent that asks for too much is told so, and others are not', async () 
   });
   const last = verbs.pop() as ApprovalRequest;
   for (const request of verbs) await open(request);
-  const refused = await approvals.answer({ kind: 'open', request: last }, nothing);
+  const refused = await asks.answer({ kind: 'open', request: last }, nothing);
   assert.deepEqual(refused, {
     kind: 'refused',
     reasonCode: 'TooManyAsks',
@@ -319,10 +322,10 @@ test('what one process knows another one reads from the log', async () => {
   const request = newRequest();
   const { approval } = await open(request);
   await approvals.vote(approval, 'approve', alice, 'fine', 3);
-  const read = await openApprovals();
+  const [read, readAsks] = await openApprovals();
   assert.deepEqual(read.get(approval), approvals.get(approval));
   assert.equal(
-    (await read.answer({ kind: 'open', request: { ...request, call: newCall() } }, nothing)).kind,
+    (await readAsks.answer({ kind: 'open', request: { ...request, call: newCall() } }, nothing)).kind,
     'standing',
   );
   assert.deepEqual(

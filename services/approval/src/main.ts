@@ -21,6 +21,7 @@ import {
   signGrant,
 } from '@sluice/runtime';
 import { Approvals } from './approvals.ts';
+import { Asks } from './asks.ts';
 import { summaryOf } from './cards.ts';
 import { stateAt } from './fold.ts';
 import { openOutboxes } from './outboxes.ts';
@@ -43,7 +44,6 @@ runService('approval', process.env, async ({ env, log, fail }) => {
     events,
     log,
     now: events.now,
-    sign: (grant) => signGrant(key, grant),
     onChanged(approval) {
       const state = stateAt(approval, events.now());
       const change: ApprovalChange = { approval: approval.id, state, summary: summaryOf(approval.request) };
@@ -51,6 +51,7 @@ runService('approval', process.env, async ({ env, log, fail }) => {
     },
   });
   await approvals.load();
+  const asks = new Asks({ approvals, log, now: events.now, sign: (grant) => signGrant(key, grant) });
   const ledger = await openLedger({ broker: frames, ...ledgerSettings(env, 'approval'), log, onLost: fail });
   const outboxes = await openOutboxes({ env, broker, approvals, ledger, now: events.now, log });
   const writer = await AuthorityWriter.open({
@@ -66,7 +67,7 @@ runService('approval', process.env, async ({ env, log, fail }) => {
   });
   broker.respond(subjects.approvalAsk, queueGroups.approval, async (payload) => {
     const { head, body } = decodeWithBody<ApprovalQuestion>(payload);
-    return encode(await approvals.answer(head, body));
+    return encode(await asks.answer(head, body));
   });
   broker.respond(subjects.approvalReview, queueGroups.approval, async (payload) => {
     const question = JSON.parse(Buffer.from(payload).toString()) as ReviewQuestion;
@@ -74,7 +75,7 @@ runService('approval', process.env, async ({ env, log, fail }) => {
   });
   let sweeping: Promise<void> | undefined;
   const sweep = setInterval(() => {
-    sweeping ??= approvals
+    sweeping ??= asks
       .sweep((instance) => writer.mayRun(instance))
       .catch((error: unknown) => log.warn({ reason: (error as Error).message }, 'approvals could not be looked after'))
       .finally(() => {
