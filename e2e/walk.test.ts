@@ -28,6 +28,8 @@ const env: NodeJS.ProcessEnv = {
 class Shell {
   readonly #bash: ChildProcess;
   #printed = '';
+  /** So much of it belongs to lines that have ended. Characters. */
+  #ended = 0;
 
   constructor() {
     // A process group of its own: Ctrl-C goes to all of it, and not to this test.
@@ -37,7 +39,7 @@ class Shell {
         this.#printed += data.toString();
       });
     }
-    // Ctrl-C is for what runs in it. A trap that is caught, unlike one that is ignored, does not go to its children.
+    // Ctrl-C is for what runs in it: a trap, unlike an ignored signal, is not handed down.
     this.#bash.stdin?.write('exec 2>&1; trap : INT\n');
   }
 
@@ -46,15 +48,15 @@ class Shell {
     line: string,
     meanwhile: (printed: string) => Promise<void> = async () => undefined,
   ): Promise<{ readonly code: number; readonly output: string }> {
-    const from = this.#printed.length;
+    const from = this.#ended;
     this.#bash.stdin?.write(`${line}\nprintf '\\036%s\\036' "$?"\n`);
     for (const start = performance.now(); performance.now() - start < lineMs; await sleep(20)) {
       const printed = this.#printed.slice(from);
       const [end = '', code] = /\u{1e}(\d+)\u{1e}/u.exec(printed) ?? [];
       if (code !== undefined) {
-        // Two lines belong together: what goes on in the background may have printed in between.
-        this.#printed = this.#printed.slice(0, from) + printed.replace(end, '');
-        return { code: Number(code), output: this.#printed.slice(from) };
+        this.#ended = this.#printed.length;
+        // What runs in the background may have printed on either side of it.
+        return { code: Number(code), output: printed.replace(end, '') };
       }
       await meanwhile(printed);
     }
