@@ -240,6 +240,7 @@ function fetchServer(name, own) {
     if (found !== undefined) return found;
   } else {
     const scratch = join(tools, 'fetching');
+    console.error(`Looking for ${name} in Debian's package lists …`);
     const say = (place) => console.error(`Fetching ${name} from ${place}, without root, into .sluice/tools …`);
     try {
       const isGood = (version) => !isOlder(version, oldest);

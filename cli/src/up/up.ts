@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { type ApplyAnswer, type Impersonation, type PolicyFiles, subjects } from '@sluice/model';
 import {
   type Broker,
@@ -314,16 +316,18 @@ class Local {
 `);
   }
 
+  /** What it says meanwhile is shown as it comes: package lists take their time. Throws `ConfigError`. */
   async #fetch(tool: string): Promise<string> {
     const setup = join(this.#options.repository, 'tools', 'setup.mjs');
-    try {
-      const found = await promisify(execFile)(process.execPath, [setup, tool], { encoding: 'utf8' });
-      if (found.stderr !== '') this.#options.out.write(found.stderr);
-      return found.stdout.trim();
-    } catch (error) {
-      const { stderr } = error as { stderr?: string };
-      throw new ConfigError((stderr ?? '').trim() || `${tool} is missing and could not be fetched`);
-    }
+    const child = spawn(process.execPath, [setup, tool], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let trouble = '';
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      if (line.startsWith('sluice: ')) trouble = line.slice('sluice: '.length);
+      else this.#options.out.write(`${line}\n`);
+    });
+    const [path, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+    if (code !== 0) throw new ConfigError(trouble || `${tool} is missing and could not be fetched`);
+    return path.trim();
   }
 
   /** A part's log begins anew with each start of Sluice. */
