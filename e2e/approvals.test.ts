@@ -93,7 +93,10 @@ async function show(id: string): Promise<ApprovalCard> {
   return JSON.parse((await sluice.cli('approvals', 'show', id, '--json')).stdout) as ApprovalCard;
 }
 
-/** The approval that is open for an object. */
+/**
+ * The approval that is open for an object. No test asks for the verb and resource that the one before it was denied: for ten
+ * seconds it would be told so again.
+ */
 function openFor(name: string): Promise<ApprovalRow> {
   return until(`an approval for ${name}`, async () =>
     (await list('--state', 'pending')).find(({ summary }) => summary.includes(`"${name}"`)),
@@ -247,9 +250,10 @@ test('a second time the same call asks again', async () => {
   const second = sluice.call('PATCH', target, patchOf('red'), merge);
   const again = await openFor(name);
   assert.notEqual(again.id, id);
-  await sluice.cli('approvals', 'deny', again.id);
-  assert.equal(reasonCode(await second), 'ApprovalDenied');
-  assert.equal(changesOf(name).length, 1);
+  assert.equal(changesOf(name).length, 1, 'nothing goes through on what has been used');
+  await approve(again.id);
+  assert.equal((await second).status, 200);
+  assert.equal(changesOf(name).length, 2);
 });
 
 test('a denial reads well in kubectl, with what the reviewer said', async () => {
@@ -394,7 +398,8 @@ test('two of the same call at the same instant: one goes through, the other is t
 
 test('of very many calls that wait some are answered at once, so that nobody fills the memory', async () => {
   const { name, target } = await newDeployment();
-  const calls = Array.from({ length: 40 }, () => sluice.call('PATCH', target, patchOf('many'), merge));
+  const scale = JSON.stringify({ spec: { replicas: 1 } });
+  const calls = Array.from({ length: 40 }, () => sluice.call('PATCH', `${target}/scale`, scale, merge));
   const early: Answered[] = [];
   for (const call of calls) void call.then((answered) => early.push(answered));
   await until('some to be answered', () => early.length === 8);
