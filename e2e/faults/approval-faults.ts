@@ -267,6 +267,40 @@ export async function useAtOnce({ world, load, name, seed }: Run): Promise<Done>
   };
 }
 
+/** A call that waits for a reviewer while something breaks. */
+interface HeldCall {
+  readonly target: string;
+  /** Has it approved, and makes it again where its agent was sent away, until it is through. */
+  approve(): Promise<void>;
+}
+
+/** `n`: counts up within a run. */
+export async function holdCall({ world, load, name }: Run, n: number): Promise<HeldCall> {
+  const target = `/api/v1/namespaces/held/configmaps/${name}-${n}`;
+  const send = (): Promise<Exchange> => load.send({ agent: turn(askers, n), method: 'DELETE', target });
+  const held = send();
+  const { id } = await until('the ask', async () =>
+    (await world.approvals()).find(({ summary }) => summary.includes(`"${name}-${n}"`)),
+  );
+  return {
+    target,
+    async approve() {
+      await world.vote(id, 'approve', alice);
+      await held;
+      await until('the approved call to go through', async () => {
+        const state = await stateOf(world, id);
+        if (state === 'approved') await send();
+        return state === 'used';
+      });
+    },
+  };
+}
+
+/** Every change that came to the cluster not once, or without a vote. */
+export function usedOnce(evidence: Evidence, targets: readonly string[]): string[] {
+  return [...targets.flatMap((target) => reachedTimes(evidence, target, 1)), ...usedWithoutVote(evidence)];
+}
+
 /** How often a change came to the cluster. */
 function reachedTimes({ arrived }: Evidence, target: string, times: number): string[] {
   const came = arrived.filter((request) => request.method !== 'GET' && request.target === target).length;
