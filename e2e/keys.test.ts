@@ -86,7 +86,19 @@ test('keys are listed: what each is for, and when it was made', async () => {
   const rows = await keys();
   assert.deepEqual(
     rows.map(({ name }) => name),
-    ['decisions', 'raw', 'masks', 'digests', 'root', 'ingress.seal', 'recorder.seal', 'issuer', 'ca'].concat(
+    [
+      'decisions',
+      'grants',
+      'raw',
+      'masks',
+      'digests',
+      'root',
+      'ingress.seal',
+      'approval.seal',
+      'recorder.seal',
+      'issuer',
+      'ca',
+    ].concat(
       ['ingress', 'policy', 'masking', 'approval', 'recorder', 'control', 'operator'].map((role) => `nats/${role}`),
     ),
   );
@@ -119,7 +131,7 @@ test('after all keys are new, the past can be read, and calls go on', async () =
   const before = await keys();
   const { code, stdout, stderr } = await sluice.cli('keys', 'rotate', '--all');
   assert.equal(code, 0, stderr);
-  assert.match(stdout, /^New: decisions, raw, /);
+  assert.match(stdout, /^New: decisions, grants, raw, /);
   assert.match(stdout, /Kubeconfigs of agents made so far work no more/);
   const made = await keys();
   assert.deepEqual(
