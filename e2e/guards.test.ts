@@ -2,7 +2,7 @@
 // fail.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { after, test } from 'node:test';
 import { copyTree, removeScratch, run, scratch, takeOut } from '@sluice/testing';
 
 const dir = scratch();
@@ -221,44 +221,36 @@ const experimentMs = 180_000;
 /** What waits for ever without its guard is cancelled. */
 const testMs = 60_000;
 
-void describe('guards', { concurrency: 2 }, () => {
-  for (const [index, { what, file, guard, without, tests, pattern }] of guards.entries()) {
-    test(`without ${what} a test fails`, async () => {
-      const copy = join(dir, String(index));
-      copyTree(copy);
-      const runTests = (): ReturnType<typeof run> => {
-        const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-        const options = ['--test', `--test-timeout=${testMs}`, `--test-name-pattern=${pattern}`];
-        return run(process.execPath, [...options, join(copy, tests)], env);
-      };
-      const whole = await runTests();
-      assert.equal(whole.code, 0, `with the guard: ${whole.stdout}`);
-      takeOut(copy, file, guard, without);
-      const broken = await runTests();
-      assert.notEqual(broken.code, 0, `without the guard: ${broken.stdout}`);
-      assert.match(broken.stdout, /(fail|cancelled) [1-9]/);
-    });
-  }
+for (const [index, { what, file, guard, without, tests, pattern }] of guards.entries()) {
+  test(`without ${what} a test fails`, async () => {
+    const copy = join(dir, String(index));
+    copyTree(copy);
+    const runTests = (): ReturnType<typeof run> => {
+      const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+      const options = ['--test', `--test-timeout=${testMs}`, `--test-name-pattern=${pattern}`];
+      return run(process.execPath, [...options, join(copy, tests)], env);
+    };
+    const whole = await runTests();
+    assert.equal(whole.code, 0, `with the guard: ${whole.stdout}`);
+    takeOut(copy, file, guard, without);
+    const broken = await runTests();
+    assert.notEqual(broken.code, 0, `without the guard: ${broken.stdout}`);
+    assert.match(broken.stdout, /(fail|cancelled) [1-9]/);
+  });
+}
 
-  for (const { what, file, guard, without, experiment, seed, said } of experimentGuards) {
-    test(`without ${what} fault experiment ${experiment} fails`, async () => {
-      const copy = join(dir, `experiment-${experiment}`);
-      copyTree(copy);
-      const runExperiment = (): ReturnType<typeof run> => {
-        const options = ['--experiment', String(experiment), '--seed', String(seed), '--seeds', '1'];
-        return run(
-          process.execPath,
-          [join(copy, 'e2e', 'faults', 'main.ts'), ...options],
-          process.env,
-          '',
-          experimentMs,
-        );
-      };
-      takeOut(copy, file, guard, without);
-      // With its guard `experiments.test.ts` makes it.
-      const broken = await runExperiment();
-      assert.equal(broken.code, 1, broken.stderr);
-      assert.match(broken.stdout, said);
-    });
-  }
-});
+for (const { what, file, guard, without, experiment, seed, said } of experimentGuards) {
+  test(`without ${what} fault experiment ${experiment} fails`, async () => {
+    const copy = join(dir, `experiment-${experiment}`);
+    copyTree(copy);
+    const runExperiment = (): ReturnType<typeof run> => {
+      const options = ['--experiment', String(experiment), '--seed', String(seed), '--seeds', '1'];
+      return run(process.execPath, [join(copy, 'e2e', 'faults', 'main.ts'), ...options], process.env, '', experimentMs);
+    };
+    takeOut(copy, file, guard, without);
+    // With its guard `experiments.test.ts` makes it.
+    const broken = await runExperiment();
+    assert.equal(broken.code, 1, broken.stderr);
+    assert.match(broken.stdout, said);
+  });
+}

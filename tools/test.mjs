@@ -24,8 +24,8 @@ await main(async () => {
 
   const runs = [
     ...(unit.length === 0 ? [] : [await run(unit, [], env)]),
-    // Each of these has a whole Sluice to itself, and waits most of its time: leases end, approvals expire, parts come back.
-    ...(endToEnd.length === 0 ? [] : [await run(endToEnd, ['--test-concurrency=2'], env)]),
+    // Each of these has a whole Sluice to itself, and with it the machine.
+    ...(endToEnd.length === 0 ? [] : [await run(endToEnd, ['--test-concurrency=1'], env)]),
   ];
   const sum = (key) => runs.reduce((total, counts) => total + counts[key], 0);
   const totals = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };

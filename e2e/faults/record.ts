@@ -12,17 +12,8 @@ export function openEmbedded(dir: string): ClickHouseClient {
   return createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
 }
 
-/** A process can have one embedded database open: those that wait for it do so one after the other. */
-let turn: Promise<unknown> = Promise.resolve();
-
 /** Reads the record of a Sluice that is stopped. */
-export function readRecord(dir: string): Promise<Recorded> {
-  const read = turn.then(() => readAlone(dir));
-  turn = read.catch(() => undefined);
-  return read;
-}
-
-async function readAlone(dir: string): Promise<Recorded> {
+export async function readRecord(dir: string): Promise<Recorded> {
   const client = openEmbedded(dir);
   try {
     return await readTables(client);
