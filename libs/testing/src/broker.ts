@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { brokerConfig, brokerUsers, credentialsFile, ensureBrokerKeys, newSeed, publicNkey } from '@sluice/runtime';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
-import { until } from './sluice.ts';
+import { killed, until } from './sluice.ts';
 
 /** How a process reaches a broker. */
 export type BrokerEnv = {
@@ -91,11 +91,7 @@ export class TestBroker {
   async kill(): Promise<void> {
     const server = this.#process;
     this.#process = undefined;
-    // One that ended by itself tells nobody again.
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
-    const gone = once(server, 'exit');
-    server.kill('SIGKILL');
-    await gone;
+    if (server !== undefined) await killed(server);
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { askQueueServer, type QueueServer, queueConfig, queueUrl } from '@sluice/runtime';
-import { until } from './sluice.ts';
+import { killed, until } from './sluice.ts';
 
 /** A real redis-server for one test, on loopback, configured as `sluice up` does it. */
 export class TestRedis {
@@ -59,11 +59,7 @@ export class TestRedis {
   async kill(): Promise<void> {
     const server = this.#process;
     this.#process = undefined;
-    // One that ended by itself tells nobody again.
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
-    const gone = once(server, 'exit');
-    server.kill('SIGKILL');
-    await gone;
+    if (server !== undefined) await killed(server);
   }
 
   /** It takes connections, and answers nothing until it is told to `thaw`. */

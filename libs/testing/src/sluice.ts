@@ -278,6 +278,15 @@ export class Sluice {
   }
 }
 
+/** Ends a child by SIGKILL; resolves when it is gone. */
+export async function killed(child: ChildProcess): Promise<void> {
+  // One that ended by itself tells nobody again.
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
 /** Whether a process runs. */
 export function isAlive(pid: number): boolean {
   try {
