@@ -16,21 +16,24 @@ export interface LeaseValue {
 export interface LeaseStore {
   /** `null` when nobody has ever held it, or not for an hour. */
   last(subject: string): Promise<LeaseValue | null>;
-  /** Writes behind `seq` (0: the first), and returns the new sequence; `null` when somebody else has written since. */
-  swap(subject: string, payload: Uint8Array, seq: number): Promise<number | null>;
+  /**
+   * Writes behind `seq` (0: the first), and returns the new sequence; `null` when somebody else has written since. Throws
+   * when no answer comes within `timeoutMs`, default 2,000.
+   */
+  swap(subject: string, payload: Uint8Array, seq: number, timeoutMs?: number): Promise<number | null>;
 }
 
 export async function openLeaseStore(broker: Broker): Promise<LeaseStore> {
   const manager = await jetstreamManager(broker.nats, { checkAPI: false });
-  const client = jetstream(broker.nats, { timeout: answerMs });
+  const client = jetstream(broker.nats);
   return {
     async last(subject) {
       const message = await manager.streams.getMessage(leases.stream, { last_by_subj: subject });
       return message === null ? null : { seq: message.seq, payload: message.data };
     },
-    async swap(subject, payload, seq) {
+    async swap(subject, payload, seq, timeout = answerMs) {
       try {
-        return (await client.publish(subject, payload, { expect: { lastSubjectSequence: seq } })).seq;
+        return (await client.publish(subject, payload, { expect: { lastSubjectSequence: seq }, timeout })).seq;
       } catch (error) {
         if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamWrongLastSequence) return null;
         throw error;
@@ -72,6 +75,8 @@ export async function takeLease(options: HeldLeaseOptions): Promise<HeldLease | 
   let renewedMs = performance.now();
   const first = await store.swap(subject, payload, options.after);
   if (first === null) return null;
+  // A broker that dies takes answers with it: one that is lost costs one turn, and not the lease.
+  const renewalMs = Math.min(answerMs, 0.8 * renewMs);
   let seq = first;
   let isOver = false;
 
@@ -84,12 +89,12 @@ export async function takeLease(options: HeldLeaseOptions): Promise<HeldLease | 
   /** Writes the next value. Throws when the broker does not answer. */
   const write = async (value: Uint8Array): Promise<void> => {
     const askedMs = performance.now();
-    let next = await store.swap(subject, value, seq);
+    let next = await store.swap(subject, value, seq, renewalMs);
     if (next === null) {
       // A renewal whose ack was lost is one of ours, and says the same.
       const last = await store.last(subject);
       if (last !== null && Buffer.compare(last.payload, payload) === 0)
-        next = await store.swap(subject, value, last.seq);
+        next = await store.swap(subject, value, last.seq, renewalMs);
       if (next === null) return lose('somebody else has taken the lease');
     }
     seq = next;
