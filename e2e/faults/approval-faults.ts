@@ -54,9 +54,6 @@ function approvalIn({ received }: Exchange): string {
   return /"reason":"SluiceApproval","message":"(\w+)"/.exec(received.toString())?.[1] ?? '';
 }
 
-/** A queue that was filled again is looked at every second or so, and what has expired is written down. */
-const writtenMs = 3_000;
-
 /** Every approval that is not what it should be. */
 async function notAs(world: World, expected: ReadonlyMap<string, ApprovalState>): Promise<string[]> {
   const rows = new Map((await world.approvals()).map((row) => [row.id, row]));
@@ -95,9 +92,8 @@ export async function loseQueues(run: Run): Promise<Done> {
     if (passed.status !== 404 || reasonIn(passed) !== '') complaints.push(`an approved call got ${passed.status}`);
   }
   // What nobody decides expires, and a job that was put into the queues again writes that down.
-  await until('what nobody decided to expire', async () => (await notAs(world, all(left, 'expired'))).length === 0);
+  for (const { approval } of left) await expires(world, approval);
   complaints.push(...(await notAs(world, new Map([...all(granted, 'used'), ...all(refused, 'denied')]))));
-  await sleep(writtenMs);
   const recoveryMs = await world.healed(load, sinceMs);
   return {
     fault: `Redis ${how}`,
@@ -140,7 +136,7 @@ export async function killKeeper({ world, load, random, seed, name }: Run): Prom
   else await armed.reached();
   const sinceMs = await world.kill('approval', 'SIGKILL');
   armed?.release();
-  await until('the approval to expire', async () => (await stateOf(world, approval)) === 'expired');
+  await expires(world, approval);
   const recoveryMs = await world.healed(load, sinceMs);
   return {
     fault: `approval ended by SIGKILL, ${point}`,
@@ -150,6 +146,12 @@ export async function killKeeper({ world, load, random, seed, name }: Run): Prom
       return kinds.join() === 'requested,expired' ? [] : [`the events of ${approval} are ${kinds.join()}`];
     },
   };
+}
+
+/** Waits until an approval has expired, and somebody has written that down. */
+async function expires(world: World, approval: string): Promise<void> {
+  await until('the approval to expire', async () => (await stateOf(world, approval)) === 'expired');
+  await until('the word that it has', async () => (await world.lastEvent(approval)) === 'expired');
 }
 
 async function stateOf(world: World, approval: string): Promise<ApprovalState | undefined> {

@@ -10,7 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import {
+  type ApprovalEvent,
   type ApprovalRow,
+  approvals,
+  decodeWithBody,
   type RecordsAnswer,
   type RecordsQuestion,
   type ReviewAnswer,
@@ -239,6 +242,13 @@ export class World {
   async approvals(): Promise<readonly ApprovalRow[]> {
     const answer = await this.#review({ kind: 'list', limit: 1_000 });
     return answer.kind === 'list' ? answer.approvals : [];
+  }
+
+  /** The kind of the last event in the log of an approval. */
+  async lastEvent(approval: string): Promise<ApprovalEvent['kind'] | undefined> {
+    const manager = await jetstreamManager(this.broker.nats);
+    const last = await manager.streams.getMessage(approvals.stream, { last_by_subj: approvals.of(approval) });
+    return last === null ? undefined : decodeWithBody<ApprovalEvent>(last.data).head.kind;
   }
 
   vote(approval: string, vote: 'approve' | 'deny', reviewer: Reviewer): Promise<ReviewAnswer> {
