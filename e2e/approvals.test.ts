@@ -327,7 +327,14 @@ test('an object that has changed since it was reviewed stays as it is', async ()
 test('an agent that goes away takes its ask with it', async () => {
   const { name, target } = await newDeployment();
   const socket = await sluice.socket();
-  socket.write(`DELETE ${target} HTTP/1.1\r\nHost: sluice\r\nAuthorization: Bearer ${sluice.token()}\r\n\r\n`);
+  const patch = patchOf('red');
+  const headers = [
+    'Host: sluice',
+    `Authorization: Bearer ${sluice.token()}`,
+    `Content-Type: ${merge['content-type']}`,
+    `Content-Length: ${Buffer.byteLength(patch)}`,
+  ];
+  socket.write(`PATCH ${target} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${patch}`);
   const { id } = await openFor(name);
   socket.destroy();
   await until('it to be cancelled', async () => (await show(id)).state === 'cancelled');
