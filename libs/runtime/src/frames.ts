@@ -19,8 +19,14 @@ const batchFrames = 5_000;
 const batchBytes = 8 * 1024 * 1024;
 /** Frames on the way per stream. With many more, of bodies, the broker takes a busy recorder for a stalled one. */
 const onTheWay = 200;
-/** A batch collects for this long, unless it is full before: an insert costs much the same for one frame and for many. */
+/**
+ * A batch collects for this long, and for longer when many frames come, unless it is full before: an insert costs much
+ * the same for one frame and for many.
+ */
 const collectMs = 200;
+const collectManyMs = 600;
+/** So many frames in the shorter time are many. */
+const manyFrames = 300;
 const firstRetryMs = 200;
 const lastRetryMs = 5_000;
 /** How often the broker hears that frames are still in hand; well within the consumer's `ack_wait`. */
@@ -80,6 +86,7 @@ export async function consumeFrames(
       const storedAtMicros = Math.floor(timestampNanos / 1000);
       waiting.push({ message, frame: { stream, streamSeq: streamSequence, storedAtMicros, message: message.data } });
       waitingBytes += message.data.byteLength;
+      if (isFull()) enough.resolve();
       change();
     }
   };
@@ -92,8 +99,17 @@ export async function consumeFrames(
     }
     waitingBytes -= bytes;
     const batch = waiting.splice(0, count);
+    if (!isFull() && !draining) enough = Promise.withResolvers();
     change();
     return batch;
+  };
+
+  // Resolves when nothing more is to be collected.
+  let enough = Promise.withResolvers<void>();
+  const collect = async (ms: number): Promise<void> => {
+    const late = new AbortController();
+    await Promise.race([enough.promise, sleep(ms, undefined, { signal: late.signal }).catch(() => undefined)]);
+    late.abort();
   };
 
   const work = async (): Promise<void> => {
@@ -103,7 +119,8 @@ export async function consumeFrames(
         await changed.promise;
         continue;
       }
-      if (!isFull() && !draining) await sleep(collectMs);
+      await collect(collectMs);
+      if (waiting.length >= manyFrames) await collect(collectManyMs - collectMs);
       inHand = takeBatch();
       for (let retryMs = firstRetryMs; ; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
         try {
@@ -170,6 +187,7 @@ export async function consumeFrames(
     async drain() {
       for (const messages of subscriptions) messages.stop();
       draining = true;
+      enough.resolve();
       change();
       await working;
       clearInterval(progress);

@@ -14,8 +14,17 @@ export type Database =
   | { readonly kind: 'embedded'; readonly dir: string }
   | { readonly kind: 'server'; readonly url: string };
 
-/** Pinned, whatever a server's defaults are or become. */
-const insertSettings = { async_insert: 0, insert_deduplicate: 0 } as const;
+/**
+ * Pinned, whatever a server's defaults are or become. One thread reads a batch and writes it: several cost more than they
+ * save, and take their time from calls.
+ */
+const insertSettings = {
+  async_insert: 0,
+  insert_deduplicate: 0,
+  input_format_parallel_parsing: 0,
+  max_threads: 1,
+  max_insert_threads: '1',
+} as const;
 /** A question may take so many seconds. */
 const questionSettings: ClickHouseSettings = { max_execution_time: 25, output_format_json_quote_64bit_integers: 0 };
 /** Its errors are thrown; it would print them as well. */
