@@ -26,7 +26,7 @@ const onTheWay = 200;
 const collectMs = 200;
 const collectManyMs = 600;
 /** So many frames in the shorter time are many. */
-const manyFrames = 300;
+const manyFrames = 150;
 const firstRetryMs = 200;
 const lastRetryMs = 5_000;
 /** How often the broker hears that frames are still in hand; well within the consumer's `ack_wait`. */
