@@ -29,6 +29,8 @@ const collectManyMs = 600;
 const manyFrames = 150;
 const firstRetryMs = 200;
 const lastRetryMs = 5_000;
+/** How often the broker is asked whether a mark is passed. */
+const lookMs = 50;
 /** How often the broker hears that frames are still in hand; well within the consumer's `ack_wait`. */
 const progressMs = 3_000;
 
@@ -46,6 +48,8 @@ export interface FrameIntake {
    * partitions taken, has been handled.
    */
   mark(): Promise<() => Promise<boolean>>;
+  /** Resolves when everything that the streams held before has been handled, or after `timeoutMs`. Never rejects. */
+  catchUp(timeoutMs: number): Promise<void>;
   /** Takes nothing new, and finishes the work in hand. */
   drain(): Promise<void>;
 }
@@ -164,7 +168,28 @@ export async function consumeFrames(
     return (num_pending === 0 && num_ack_pending === 0) || ack_floor.stream_seq >= end;
   };
 
+  const mark: FrameIntake['mark'] = async () => {
+    const ends = await Promise.all(
+      keys.map(async (key) => ({ key, end: (await manager.streams.info(streams[key].name)).state.last_seq })),
+    );
+    const marks = ends.flatMap(({ key, end }) => taken.map((partition) => ({ key, end, partition })));
+    return async () => {
+      for (const mark of marks) if (!(await isPast(mark.key, mark.partition, mark.end))) return false;
+      return true;
+    };
+  };
+
   return {
+    mark,
+    async catchUp(timeoutMs) {
+      const late = sleep(timeoutMs, 'late', { ref: false });
+      const caughtUp = (async () => {
+        for (const isPast = await mark(); !(await isPast()); ) {
+          if ((await Promise.race([late, sleep(lookMs)])) === 'late') return;
+        }
+      })();
+      await Promise.race([caughtUp.catch(() => undefined), late]);
+    },
     async take(partition) {
       taken.push(partition);
       for (const key of keys) {
@@ -173,16 +198,6 @@ export async function consumeFrames(
         subscriptions.push(messages);
         void read(key, messages);
       }
-    },
-    async mark() {
-      const ends = await Promise.all(
-        keys.map(async (key) => ({ key, end: (await manager.streams.info(streams[key].name)).state.last_seq })),
-      );
-      const marks = ends.flatMap(({ key, end }) => taken.map((partition) => ({ key, end, partition })));
-      return async () => {
-        for (const mark of marks) if (!(await isPast(mark.key, mark.partition, mark.end))) return false;
-        return true;
-      };
     },
     async drain() {
       for (const messages of subscriptions) messages.stop();

@@ -32,6 +32,8 @@ import { openStore } from './store.ts';
 
 /** The list of all heads is written this often, unless `SLUICE_LEDGER_HEADS_MS` says otherwise. */
 const headsMs = 60_000;
+/** What the broker has when a question comes belongs into the answer, and is waited for this long. */
+const questionMs = 1_000;
 /** Its own last frames are waited for this long before the recorder stops. */
 const lastFramesMs = 3_000;
 
@@ -88,6 +90,7 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
   });
   questions.respond(subjects.records, queueGroups.recorder, async (payload) => {
     const question = JSON.parse(Buffer.from(payload).toString()) as RecordsQuestion;
+    if (isOfNow(question)) await intake.catchUp(questionMs);
     const answer = encoded(await answerQuestion(store, question));
     if (answer.length <= maxPayloadBytes) return answer;
     return encoded({ kind: 'error', message: 'the answer is larger than a message may be' });
@@ -104,6 +107,12 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
     },
   };
 });
+
+/** Whether a question is the first about what there is; those that read on in what it named need not wait. */
+function isOfNow(question: RecordsQuestion): boolean {
+  const { kind } = question;
+  return kind !== 'proof' && kind !== 'part' && !(kind === 'frames' && question.after !== undefined);
+}
 
 function encoded(answer: RecordsAnswer): Buffer {
   return Buffer.from(JSON.stringify(answer));
