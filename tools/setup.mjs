@@ -142,6 +142,7 @@ export async function withServers() {
   const folders = process.env.PATH.split(delimiter);
   return {
     ...process.env,
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE || join(root, 'node_modules', '.cache', 'node'),
     SLUICE_NATS_SERVER: process.env.SLUICE_NATS_SERVER || (await ensureServer('nats-server')),
     SLUICE_REDIS_SERVER: process.env.SLUICE_REDIS_SERVER || (await ensureServer('redis-server')),
     PATH: [...(folders.includes(kubectl) ? [] : [kubectl]), ...folders].join(delimiter),

@@ -17,8 +17,6 @@ import {
 import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
-import { listKeys, printBrokerUsers, rotateKeys } from './keys.ts';
-import { printKubeconfig } from './kubeconfig.ts';
 import { type MaskTestOptions, testMasks } from './mask.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { openRecords, type Records } from './records.ts';
@@ -26,8 +24,14 @@ import { type ReplayOptions, replay } from './replay.ts';
 import { listSessions, type SessionsOptions } from './sessions.ts';
 import { askSql, listQueries, type SqlOptions } from './sql.ts';
 import { type TailOptions, tail } from './tail.ts';
-import { up } from './up/up.ts';
 import { type VerifyOptions, verify } from './verify/verify.ts';
+
+/** What takes long to load: libraries for kubeconfigs, certificates and tokens. No other command waits for them. */
+const load = {
+  up: () => import('./up/up.ts'),
+  keys: () => import('./keys.ts'),
+  kubeconfig: () => import('./kubeconfig.ts'),
+} as const;
 
 const repository = resolve(import.meta.dirname, '../..');
 const home = homePaths(
@@ -52,8 +56,9 @@ program
   .option('--port <port>', 'where agents connect, on 127.0.0.1; 0 takes any free one', whole, 8443)
   .option('--policies <dir>', 'a directory of AccessPolicy files', `${repository}/deploy/examples/policies`)
   .addHelpText('after', '\nExample:\n  sluice up --kubeconfig ~/.kube/config --policies ./policies')
-  .action((options: { kubeconfig?: string; context?: string; port: number; policies: string }) =>
-    up({
+  .action(async (options: { kubeconfig?: string; context?: string; port: number; policies: string }) => {
+    const { up } = await load.up();
+    await up({
       home,
       repository,
       env: process.env,
@@ -62,8 +67,8 @@ program
       port: options.port,
       policies: resolve(options.policies),
       out,
-    }),
-  );
+    });
+  });
 
 program
   .command('kubeconfig')
@@ -75,13 +80,10 @@ program
     'after',
     '\nExample:\n  sluice kubeconfig --agent deployer --group agents/ci --ttl 8h > deployer.kubeconfig',
   )
-  .action((options: { agent: string; group: string[]; ttl: number }) =>
-    printKubeconfig(
-      home,
-      { agent: options.agent, groups: options.group, ttlSeconds: Math.round(options.ttl / 1000) },
-      out,
-    ),
-  );
+  .action(async (options: { agent: string; group: string[]; ttl: number }) => {
+    const asked = { agent: options.agent, groups: options.group, ttlSeconds: Math.round(options.ttl / 1000) };
+    await (await load.kubeconfig()).printKubeconfig(home, asked, out);
+  });
 
 const calls = program.command('calls').description('the calls in the record');
 calls
@@ -229,19 +231,21 @@ keys
   .description('list the keys: what each is for, and when it was made')
   .option('--json', 'one JSON array')
   .addHelpText('after', '\nExample:\n  sluice keys list')
-  .action((options: { json?: true }) => listKeys(home, options, out));
+  .action(async (options: { json?: true }) => (await load.keys()).listKeys(home, options, out));
 keys
   .command('rotate')
   .description('make new keys in place of old ones; only while Sluice is stopped')
   .argument('[name...]', 'keys, as `sluice keys list` names them')
   .option('--all', 'every key')
   .addHelpText('after', '\nExample:\n  sluice keys rotate decisions masks')
-  .action((names: string[], options: { all?: true }) => rotateKeys(home, names, options, out));
+  .action(async (names: string[], options: { all?: true }) =>
+    (await load.keys()).rotateKeys(home, names, options, out),
+  );
 keys
   .command('broker')
   .description('print users and permissions for a nats-server of your own, as a block of its configuration')
   .addHelpText('after', '\nExample:\n  sluice keys broker >> nats.conf')
-  .action(() => printBrokerUsers(home, out));
+  .action(async () => (await load.keys()).printBrokerUsers(home, out));
 
 program
   .command('replay')

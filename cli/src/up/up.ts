@@ -381,6 +381,7 @@ function inherited(env: Env): Record<string, string> {
     'PATH',
     'HOME',
     'TMPDIR',
+    'NODE_COMPILE_CACHE',
     'KUBECONFIG',
     'NODE_EXTRA_CA_CERTS',
     'SLUICE_APPROVAL_QUEUES',
