@@ -294,7 +294,7 @@ function tellStory(program: string, name: string): void {
     assert.ok(
       rows.some((row) => row.verb === 'update' && row.reasonCode === 'MaskedValueWritten' && row.effect === 'deny'),
     );
-    assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRefused'));
+    assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRequired'));
     const deletions = rows.filter((row) => row.verb === 'delete' && row.name === asked);
     const ends = deletions.map((row) => `${row.resource} ${row.reasonCode} ${row.status} ${row.outcome}`);
     assert.deepEqual(ends.toSorted(), [

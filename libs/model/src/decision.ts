@@ -3,6 +3,7 @@ import type { ApprovalTerms } from './approval.ts';
 import type { RequestAttributes } from './attributes.ts';
 import type { MaskRule } from './masking.ts';
 import type { ReasonCode } from './reasons.ts';
+import type { Grade, StreamRequest } from './stream.ts';
 import { decodeWithBody, encodeWithBody } from './with-body.ts';
 
 /**
@@ -31,6 +32,15 @@ export interface DecisionRequest {
   readonly fieldSelector?: string;
   /** Likewise. */
   readonly labelSelector?: string;
+  /** Of an exec, an attach or a port-forward. */
+  readonly stream?: StreamRequest;
+  /**
+   * Of a stream. `read`: the masked pod, without its status, follows in place of a body. `absent`: there is none.
+   * `unreadable`: nobody knows what it is.
+   */
+  readonly pod?: 'read' | 'absent' | 'unreadable';
+  /** Of a port-forward that runs: the one connection to this port is asked about. */
+  readonly port?: number;
   /** After an approval: the call's shape, and the `Grant` for it, signed, base64. */
   readonly granted?: { readonly shape: string; readonly grant: string };
 }
@@ -64,6 +74,8 @@ interface DecisionBase {
   readonly authority: number;
   /** The decision cannot be used from this time on: milliseconds since the epoch. */
   readonly notAfter: number;
+  /** Of a stream. */
+  readonly grade?: Grade;
 }
 
 export interface Allow extends DecisionBase {

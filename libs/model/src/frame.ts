@@ -58,11 +58,12 @@ const kinds = [
   'heads',
   'decision',
   'approval',
+  'channel',
 ] as const;
 
 /**
  * Of calls: `call`, the call with its decision and masked request body; `response`, masked response bytes; `outcome`,
- * its end. Of a call that needed an approval: `approval`, what became of that, by the service that keeps it; `decision`, the
+ * its end; `channel`, masked bytes of one channel of a stream. Of a call that needed an approval: `approval`, what became of that, by the service that keeps it; `decision`, the
  * second one, which had the grant. Of a ledger: `opened`, its first frame; `seal`, a signature over all before it; `closed`, its writer's last
  * word, followed by one seal. Of the recorder: `ledger-closed`, what became of another writer's ledger; `heads`, the
  * list of ledgers with their heads. `unknown`: a kind of a newer Sluice, kept as it is.

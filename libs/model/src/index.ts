@@ -15,5 +15,6 @@ export * from './reasons.ts';
 export * from './records.ts';
 export * from './seal.ts';
 export * from './secret-names.ts';
+export * from './stream.ts';
 export * from './subjects.ts';
 export * from './with-body.ts';

@@ -11,6 +11,8 @@ export interface MaskRule {
   readonly keys: readonly string[];
   /** Detectors that look at every string, beside those that always do. */
   readonly detectors: readonly DetectorName[];
+  /** RE2 expressions: what they match is masked, in every string and in texts. */
+  readonly patterns?: readonly string[];
 }
 
 /** A column of a Table (`meta.k8s.io/v1`), for the cells of its rows. */
@@ -43,6 +45,13 @@ export interface MaskRequest {
   readonly carry?: string;
   /** Of a text: nothing follows soon, so what might be the beginning of a secret and is not yet one goes out. */
   readonly flush?: boolean;
+  /**
+   * Of a text that somebody types or reads as it comes: what might begin a secret is held from its fourth byte on, not
+   * from its first.
+   */
+  readonly typing?: boolean;
+  /** Of a text in which places count, a tar: each mask is as long as what it stands for. */
+  readonly keepLength?: boolean;
   /** Lengths of the values that follow, bytes. */
   readonly lengths: readonly number[];
 }

@@ -62,8 +62,8 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
       byteFrames,
       leases.ledger('ingress', '*'),
     ],
-    subscribe: [subjects.renew, subjects.approvalChanged],
-    answers: 'never',
+    subscribe: [subjects.renew, subjects.approvalChanged, subjects.kill],
+    answers: 'once',
   },
   policy: {
     publish: [subjects.lease, ...readAuthority],
@@ -106,7 +106,7 @@ export const permissions: Readonly<Record<Role, Permissions>> = {
     answers: 'once',
   },
   control: {
-    publish: [subjects.decide, subjects.apply, subjects.records, subjects.approvalReview],
+    publish: [subjects.decide, subjects.apply, subjects.records, subjects.approvalReview, subjects.kill],
     subscribe: [callFrames, byteFrames, subjects.approvalChanged],
     answers: 'never',
   },

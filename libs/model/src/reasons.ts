@@ -32,6 +32,21 @@ export const reasons = {
     status: 'BadRequest',
     summary: 'The request body is not what its Content-Type says, or stopped half way.',
   },
+  UpgradeRequired: {
+    http: 400,
+    status: 'BadRequest',
+    summary: 'An exec, attach or port-forward did not ask for a protocol that can carry it: WebSocket or SPDY/3.1.',
+  },
+  StreamNotReadable: {
+    http: 400,
+    status: 'BadRequest',
+    summary: 'What came over a stream is not what its protocol says.',
+  },
+  TokenExpired: {
+    http: 401,
+    status: 'Unauthorized',
+    summary: 'The agent\u2019s token ended while its call ran, and the call was cut.',
+  },
   NotAuthenticated: {
     http: 401,
     status: 'Unauthorized',
@@ -44,11 +59,17 @@ export const reasons = {
     status: 'Forbidden',
     summary: 'Two applicable policies demand different impersonation.',
   },
-  UpgradeRefused: {
+  PodNotReadable: {
     http: 403,
     status: 'Forbidden',
-    summary:
-      'The request asks to switch protocols (exec, attach, port-forward); Sluice carries no upgraded connections.',
+    summary: 'A rule depends on the pod of an exec, attach or port-forward, and Sluice cannot read it.',
+  },
+  Killed: { http: 403, status: 'Forbidden', summary: 'An operator has ended the call, and says why.' },
+  GrantExpired: {
+    http: 403,
+    status: 'Forbidden',
+    askable: true,
+    summary: 'The approval by which a stream ran has expired, and the stream was cut.',
   },
   ApprovalRequired: {
     http: 403,

@@ -6,6 +6,7 @@ import type { FrameKind } from './frame.ts';
 import type { Outcome } from './outcome.ts';
 import type { ReasonCode } from './reasons.ts';
 import type { Head, SealKey } from './seal.ts';
+import type { Channel, Grade, StreamPod, StreamRequest } from './stream.ts';
 
 /** How many bytes a body had, and how it stands in the record. */
 export interface BodyNote {
@@ -50,6 +51,8 @@ export interface FrameMeta {
       readonly authority: number;
       readonly impersonate: Impersonation | null;
     };
+    /** Of an exec, an attach or a port-forward: what it asks for, masked. `pod`: `null` where it could not be read. */
+    readonly stream?: StreamRequest & { readonly grade: Grade; readonly pod: StreamPod | null };
     /** Of a call that is held until a reviewer decides. */
     readonly held?: {
       /** Keyed digest of the raw request without what may differ between two tries, hex. */
@@ -85,6 +88,37 @@ export interface FrameMeta {
     readonly status: number;
     readonly contentType: string;
   };
+  /**
+   * Bytes of a channel, or of one connection of a port-forward, `connection`, counted from 1: opened, refused or closed, or
+   * what went into the pod or came out of it. `offset` of the frame counts the masked bytes of the channel, or of the
+   * connection in that direction.
+   */
+  readonly channel:
+    | { readonly channel: Channel }
+    | { readonly channel: 'port'; readonly connection: number; readonly port: number; readonly event: 'opened' }
+    | {
+        readonly channel: 'port';
+        readonly connection: number;
+        readonly port: number;
+        readonly event: 'refused';
+        readonly reasonCode: ReasonCode;
+        readonly reason: string;
+      }
+    | {
+        readonly channel: 'port';
+        readonly connection: number;
+        readonly port: number;
+        readonly event: 'closed';
+        /** Bytes that went into the pod, and came out of it; unmasked. */
+        readonly inBytes: number;
+        readonly outBytes: number;
+      }
+    | {
+        readonly channel: 'port';
+        readonly connection: number;
+        readonly port: number;
+        readonly event: 'in' | 'out';
+      };
   readonly outcome: {
     readonly outcome: Outcome;
     /** HTTP status the agent got; 0 when it got none. */
@@ -95,6 +129,24 @@ export interface FrameMeta {
     readonly body: BodyNote | null;
     readonly sha256: string;
     readonly durationMicros: number;
+    /** Of a call that was cut: what the agent was told, who did it and why. */
+    readonly message?: string;
+    /** Of a stream that began. */
+    readonly stream?: {
+      /** The subprotocol towards the agent, and towards the cluster. */
+      readonly client: string;
+      readonly upstream: string;
+      /** Of the command; `null` where it had none, or nobody knows. */
+      readonly exitCode: number | null;
+      /** Each channel that carried something: masked bytes, and their SHA-256, hex. */
+      readonly channels: readonly {
+        readonly channel: Channel | 'port';
+        readonly bytes: number;
+        readonly sha256: string;
+      }[];
+      /** Of a port-forward: its bytes were not masked. */
+      readonly unmasked?: true;
+    };
   };
   readonly opened: {
     /** The service that writes it. */

@@ -18,6 +18,8 @@ export const subjects = {
   approvalChanged: 'sluice.approval.changed',
   /** Request/reply: a sealed `MaskRequest` → a sealed `MaskReply`. No stream may capture it. */
   mask: 'sluice.mask',
+  /** Asked of all ingresses: `KillQuestion` as JSON → `KillAnswer` as JSON, by those that had something to cut. */
+  kill: 'sluice.kill',
   /** Request/reply: `RecordsQuestion` as JSON → `RecordsAnswer` as JSON. */
   records: 'sluice.records',
 } as const;

@@ -64,7 +64,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       call = new Call(parts, request, canonical, agent);
       await call.readTarget(maskClient);
       if (!lease.held()) throw authorityLost();
-      if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRefused', upgradeRefused);
+      if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRequired', upgradeRefused);
       const bytes = await readBody(request, limits);
       call.took(bytes);
       refuseMasks(bytes);
