@@ -9,7 +9,7 @@ const mayImport: Readonly<Record<string, readonly string[] | 'anything'>> = {
   'libs/model': [],
   'libs/kube': ['libs/model'],
   'libs/runtime': ['libs/model'],
-  'libs/demo-cluster': ['libs/model'],
+  'libs/demo-cluster': ['libs/model', 'libs/kube'],
   'services/ingress': ['libs/model', 'libs/kube', 'libs/runtime'],
   'services/policy': ['libs/model', 'libs/kube', 'libs/runtime'],
   'services/approval': ['libs/model', 'libs/kube', 'libs/runtime'],
@@ -36,6 +36,10 @@ const owners: Readonly<Record<string, string>> = {
   jose: 'libs/runtime/src/identity{,.test}.ts',
   '@kubernetes/client-node': 'libs/runtime/src/cluster{,.test}.ts',
   '@peculiar/x509': 'libs/runtime/src/certificates{,.test}.ts',
+  ws: '{services/ingress,libs/demo-cluster}/**',
+  pako: 'libs/kube/**',
+  unbash: 'services/policy/**',
+  re2js: 'services/masking/**',
   commander: 'cli/src/main.ts',
 };
 
