@@ -197,7 +197,7 @@ function isWithin(name: string, library: string): boolean {
 }
 
 function isTest(file: string): boolean {
-  return file.endsWith('.test.ts');
+  return /\.(test|fuzz)\.ts$/.test(file);
 }
 
 function matchesAny(file: string, globs: readonly string[]): boolean {

@@ -400,17 +400,21 @@ export class SpdySession {
     const change = bytes - this.#initialWindow;
     this.#initialWindow = bytes;
     this.#setsWindow = true;
-    // Snapshot: whoever is told that it may write may open and reset streams.
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#snapshot()) {
       if (!stream.window.add(change)) this.#fail(stream, resetStatus.flowControlError);
       else this.#resume(stream);
     }
   }
 
+  /** Whoever is told that it may write may open and reset streams. */
+  #snapshot(): Stream[] {
+    return Array.from(this.#streams.values());
+  }
+
   #windowUpdate(id: number, bytes: number): void {
     if (id === 0) {
       if (!this.#window.add(bytes)) throw new SpdyError('a window of more than 2 GiB');
-      for (const stream of [...this.#streams.values()]) this.#resume(stream);
+      for (const stream of this.#snapshot()) this.#resume(stream);
       return;
     }
     const stream = this.#streams.get(id);
