@@ -10,6 +10,7 @@ export * from './precondition.ts';
 export * from './protobuf.ts';
 export * from './request-info.ts';
 export * from './shape.ts';
+export * from './spdy/events.ts';
 export { SpdyError } from './spdy/frames.ts';
 export type { SpdyHeaders } from './spdy/header-block.ts';
 export * from './spdy/session.ts';
