@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { type ApiAnswer, type ApiRequest, answer } from './api.ts';
 import { kindOf } from './kinds.ts';
+import { Kubelet } from './kubelet.ts';
 import { ApiError, at, isObject, type Json, listAt, textAt } from './objects.ts';
 import { seed } from './seed.ts';
 import { Store } from './store.ts';
@@ -9,15 +10,17 @@ import { Store } from './store.ts';
 const shop = '/api/v1/namespaces/shop';
 const web = '/apis/apps/v1/namespaces/shop/deployments/web';
 let store: Store;
+let kubelet: Kubelet;
 
 beforeEach(() => {
   store = new Store();
   seed(store);
+  kubelet = new Kubelet(store);
 });
 
 function ask(method: string, target: string, body?: Json, more: Partial<ApiRequest> = {}): ApiAnswer {
   const { pathname: path, searchParams: query } = new URL(target, 'https://demo');
-  return answer(store, {
+  return answer(kubelet, {
     method,
     path,
     query,
@@ -241,14 +244,15 @@ test('a deployment has its pods at once, keeps them, scales them and takes them 
 });
 
 test('a changed template replaces the pods, a changed label does not, and the status is up to date at once', () => {
-  const before = names(`${shop}/pods`);
+  const pods = `${shop}/pods?labelSelector=app=web`;
+  const before = names(pods);
   assert.equal(at(patch(web, { metadata: { labels: { tier: 'front' } } }), 'metadata', 'generation'), 1);
-  assert.deepEqual(names(`${shop}/pods`), before);
+  assert.deepEqual(names(pods), before);
   const template = { metadata: { annotations: { restarted: 'now' } } };
   const changed = patch(web, { spec: { template } });
   assert.equal(at(changed, 'metadata', 'generation'), 2);
   assert.equal(at(changed, 'status', 'observedGeneration'), 2);
-  assert.ok(names(`${shop}/pods`).every((name) => !before.includes(name)));
+  assert.ok(names(pods).every((name) => !before.includes(name)));
 });
 
 test('a namespace takes with it what is inside, and a new one has its service account', () => {

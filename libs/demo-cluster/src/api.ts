@@ -4,10 +4,12 @@ import { refuseGone, refuseOther, refuseUnmet } from './conflicts.ts';
 import { admit, discard, keep } from './controllers.ts';
 import { discover, openapiV2 } from './discovery.ts';
 import { apiVersionOf, type Kind, kindOf, kinds, type User } from './kinds.ts';
+import type { Kubelet } from './kubelet.ts';
 import { ApiError, at, isObject, type Json, listAt, type Stored, textAt } from './objects.ts';
 import { applyPatch } from './patch.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { type Change, notFound, type Store } from './store.ts';
+import { isStream } from './streams.ts';
 import { metadataOf, tableOf } from './table.ts';
 
 /** A request, as far as the API cares. */
@@ -32,8 +34,9 @@ export type ApiAnswer =
     };
 
 /** Answers one request. Throws `ApiError`. */
-export function answer(store: Store, request: ApiRequest): ApiAnswer {
+export function answer(kubelet: Kubelet, request: ApiRequest): ApiAnswer {
   const { path, query } = request;
+  const { store } = kubelet;
   const found = locate(path);
   if (found === undefined) {
     if (path === '/openapi/v2') {
@@ -55,7 +58,12 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
     const status = kind.review(request.user);
     return json(201, { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: {}, spec: {}, status });
   }
-  if (subresource === 'log') return podLog(store.get(kind, namespace, name), query);
+  if (kind.resource === 'pods' && subresource === 'log') return kubelet.log(namespace, name, query);
+  if (subresource === 'proxy') return proxy(kubelet, found);
+  if (kind.resource === 'pods' && isStream(subresource)) {
+    store.get(kind, namespace, name);
+    throw new ApiError(400, 'BadRequest', 'Upgrade request required');
+  }
   if (subresource === 'scale') return scale(store, found, request);
   if (subresource === 'eviction') return evict(store, found, request);
   if (subresource !== '' && subresource !== 'status') throw unknownResource();
@@ -85,14 +93,17 @@ export function answer(store: Store, request: ApiRequest): ApiAnswer {
   }
 }
 
-interface Located {
+export interface Located {
   readonly kind: Kind;
   readonly namespace: string;
   readonly name: string;
   readonly subresource: string;
+  /** What follows the subresource. */
+  readonly rest: string;
 }
 
-function locate(path: string): Located | undefined {
+/** What a path is about; `undefined` when it is about no object. */
+export function locate(path: string): Located | undefined {
   const [prefix, ...parts] = path
     .split('/')
     .filter((part) => part !== '')
@@ -102,9 +113,9 @@ function locate(path: string): Located | undefined {
   const version = parts.shift();
   const namespaced = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'status' && parts[2] !== 'finalize';
   const namespace = namespaced ? (parts[1] ?? '') : '';
-  const [resource, name = '', subresource = ''] = namespaced ? parts.slice(2) : parts;
+  const [resource, name = '', subresource = '', ...rest] = namespaced ? parts.slice(2) : parts;
   const kind = kinds.find((known) => known.group === group && known.version === version && known.resource === resource);
-  return kind === undefined ? undefined : { kind, namespace, name, subresource };
+  return kind === undefined ? undefined : { kind, namespace, name, subresource, rest: rest.join('/') };
 }
 
 function selected(store: Store, { kind, namespace }: Located, query: URLSearchParams): Stored[] {
@@ -289,26 +300,11 @@ function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   return json(200, scaleOf(save(store, found, request.query, scaled)));
 }
 
-function podLog(pod: Stored, query: URLSearchParams): ApiAnswer {
-  const [command, ...words] = listAt(listAt(pod, 'spec', 'containers')[0], 'command');
-  const lines =
-    command === 'echo' ? [words.join(' ')] : ['starting', 'listening on 8080', `serving as ${pod.metadata.name}`];
-  const tail = Number(query.get('tailLines') ?? lines.length);
-  const written = lines
-    .slice(Math.max(0, lines.length - tail))
-    .map((line) => `${line}\n`)
-    .join('');
-  if (query.get('follow') !== 'true') return text(written);
-  return {
-    kind: 'stream',
-    contentType: 'text/plain',
-    start(write) {
-      if (written !== '') write(written);
-      let tick = 0;
-      const timer = setInterval(() => write(`tick ${++tick}\n`), 500);
-      return () => clearInterval(timer);
-    },
-  };
+/** What is behind a pod or a node; the method does not matter. */
+function proxy(kubelet: Kubelet, { kind, namespace, name, rest }: Located): ApiAnswer {
+  if (kind.resource === 'pods') return kubelet.proxy(namespace, name, rest);
+  if (kind.resource === 'nodes') return kubelet.nodeProxy(name, rest);
+  throw unknownResource();
 }
 
 function readBody({ body, contentType }: ApiRequest): Json {

@@ -1,13 +1,24 @@
-/** How matching requests fail. `target`: a part of their raw target. */
+/**
+ * How matching requests fail. `target`: a part of their raw target. `refuse-*`: how an upgrade is answered instead.
+ * `cut-stream`, `stall-stream`: what happens to a stream after so many bytes of output.
+ */
 export interface Failpoint {
   readonly target: string;
+  /** Default 0. */
+  readonly afterBytes?: number;
   readonly kind:
     | 'stall-before-response'
     | 'reset-before-response'
     | 'stall-after-first-byte'
     | 'stall-half-way'
     | 'reset-after-first-byte'
-    | 'wrong-content-type';
+    | 'wrong-content-type'
+    | 'refuse-forbidden'
+    | 'refuse-ok'
+    | 'refuse-redirect'
+    | 'refuse-garbage'
+    | 'cut-stream'
+    | 'stall-stream';
 }
 
 /** A failpoint that is set. */
@@ -21,6 +32,7 @@ export interface Tripped {
 /** A failpoint as the request that meets it sees it. */
 export interface Fault {
   readonly kind: Failpoint['kind'];
+  readonly afterBytes: number;
   /** Says that a request is there. Resolves at once, for a stall when it is released. */
   trip(): Promise<void>;
 }
@@ -29,12 +41,13 @@ export interface Fault {
 export class Failpoints {
   #armed: (Fault & { readonly target: string }) | undefined;
 
-  arm({ kind, target }: Failpoint): Tripped {
+  arm({ kind, target, afterBytes = 0 }: Failpoint): Tripped {
     const reached = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
     this.#armed = {
       kind,
       target,
+      afterBytes,
       async trip() {
         reached.resolve();
         if (kind.startsWith('stall')) await released.promise;

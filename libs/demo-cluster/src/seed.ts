@@ -65,6 +65,32 @@ spec:
           env: [{ name: DB_PASSWORD, valueFrom: { secretKeyRef: { name: web-db, key: password } } }]
           ports: [{ containerPort: 8080, protocol: TCP }]
 ---
+kind: Pod
+metadata: { name: ledger, namespace: shop, labels: { app: ledger } }
+spec:
+  containers:
+    - name: main
+      image: demo/ledger:1
+      env: [{ name: DB_PASSWORD, valueFrom: { secretKeyRef: { name: web-db, key: password } } }]
+      volumeMounts: [{ name: tls, mountPath: /etc/tls, readOnly: true }]
+      ports: [{ containerPort: 8080, protocol: TCP }]
+  volumes: [{ name: tls, secret: { secretName: web-tls } }]
+---
+kind: Pod
+metadata: { name: toolbox, namespace: shop, labels: { app: toolbox } }
+spec: { containers: [{ name: main, image: demo/toolbox:1, ports: [{ containerPort: 8080, protocol: TCP }] }] }
+---
+kind: Pod
+metadata:
+  name: console
+  namespace: shop
+  labels: { app: console }
+  annotations: { kubectl.kubernetes.io/default-container: main }
+spec:
+  containers:
+    - { name: main, image: demo/console:1, stdin: true }
+    - { name: terminal, image: demo/console:1, stdin: true, tty: true }
+---
 kind: Event
 metadata: { name: web.scaled, namespace: shop }
 type: Normal

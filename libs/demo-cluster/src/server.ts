@@ -6,9 +6,11 @@ import type { AddressInfo, Socket } from 'node:net';
 import { type ApiAnswer, answer } from './api.ts';
 import { type Failpoint, Failpoints, type Fault, type Tripped } from './failpoint.ts';
 import { GroundTruth, type LogEntry } from './ground-truth.ts';
+import { Kubelet } from './kubelet.ts';
 import { ApiError } from './objects.ts';
 import { seed } from './seed.ts';
 import { Store } from './store.ts';
+import { authenticate, refuse, type ServerParts, type StreamSupport, upgrade, userOf } from './streams.ts';
 
 export interface DemoOptions {
   /** Default 0: any free one, on 127.0.0.1. */
@@ -19,6 +21,8 @@ export interface DemoOptions {
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
   /** Whether `log` is kept; default `off`. */
   readonly log?: 'on' | 'off';
+  /** What exec, attach and port-forward can be spoken over. Default `both`; `spdy` is a server before Kubernetes 1.30. */
+  readonly streams?: StreamSupport;
 }
 
 /** A demo cluster that runs. */
@@ -42,12 +46,12 @@ export async function startDemoCluster(options: DemoOptions = {}): Promise<DemoC
   seed(store);
   const truth = new GroundTruth();
   const failpoints = new Failpoints();
+  const kubelet = new Kubelet(store);
+  const parts = { kubelet, truth, failpoints, token, logged: options.log === 'on', streams: options.streams ?? 'both' };
   const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    serve(request, response, { store, truth, failpoints, token, logged: options.log === 'on' }).catch(
-      (error: unknown) => {
-        sendError(response, error);
-      },
-    );
+    serve(request, response, parts).catch((error: unknown) => {
+      sendError(response, error);
+    });
   };
   const { tls } = options;
   const server: Server = tls === undefined ? createHttp(handle) : createHttps(tls, handle);
@@ -56,6 +60,13 @@ export async function startDemoCluster(options: DemoOptions = {}): Promise<DemoC
   if (options.log === 'on') {
     server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => truth.connected(socket));
   }
+  const upgraded = new Set<Socket>();
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
+    socket.on('error', () => undefined);
+    upgrade(request, socket, head, parts).catch((error: unknown) => refuse(socket, error));
+  });
   server.listen(options.port ?? 0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -67,50 +78,36 @@ export async function startDemoCluster(options: DemoOptions = {}): Promise<DemoC
     async close() {
       server.close();
       server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
       await once(server, 'close');
     },
   };
 }
 
-interface Parts {
-  readonly store: Store;
-  readonly truth: GroundTruth;
-  readonly failpoints: Failpoints;
-  readonly token: string;
-  readonly logged: boolean;
-}
-
-async function serve(request: IncomingMessage, response: ServerResponse, parts: Parts): Promise<void> {
+async function serve(request: IncomingMessage, response: ServerResponse, parts: ServerParts): Promise<void> {
   const { socket, method = '', url: target = '/', headers } = request;
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   const body = Buffer.concat(chunks);
-  if (parts.logged) {
-    const { authorization: _, ...shown } = headers;
-    const flat = Object.fromEntries(Object.entries(shown).map(([name, value]) => [name, String(value)]));
-    parts.truth.request(socket, { auditId: String(headers['audit-id'] ?? ''), method, target, headers: flat, body });
-  }
+  if (parts.logged) parts.truth.request(socket, request, body);
   const fault = parts.failpoints.matching(target);
   if (fault?.kind === 'stall-before-response') await fault.trip();
   if (fault?.kind === 'reset-before-response') {
     await fault.trip();
     return void socket.destroy();
   }
-  if (headers.authorization !== `Bearer ${parts.token}`) throw new ApiError(401, 'Unauthorized', 'Unauthorized');
+  authenticate(request, parts.token);
 
   const url = new URL(target, 'https://demo');
   const contentType = headers['content-type'] ?? '';
-  const made = answer(parts.store, {
+  const made = answer(parts.kubelet, {
     method,
     path: url.pathname,
     query: url.searchParams,
     accept: headers.accept ?? '',
     contentType,
     body: body.toString(),
-    user: {
-      username: String(headers['impersonate-user'] ?? 'demo'),
-      groups: [...(request.headersDistinct['impersonate-group'] ?? []), 'system:authenticated'],
-    },
+    user: userOf(request),
   });
   response.setHeader('audit-id', String(headers['audit-id'] ?? ''));
   if (fault?.kind === 'wrong-content-type') {

@@ -1,0 +1,113 @@
+import type { Container } from './container.ts';
+import { Killed, type Stdio } from './job.ts';
+import { at, listAt } from './objects.ts';
+import { Pipe, type Sink } from './pipe.ts';
+import { sh } from './shell.ts';
+import { Terminal } from './terminal.ts';
+
+/** A line of a log, without its line feed. */
+export interface LogLine {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** Lines that a log keeps. */
+const maxLines = 10_000;
+
+/** A server says so every so often, while somebody looks. */
+const tickMs = 500;
+
+/**
+ * The process that a container is there for. Which one goes by the spec: with a terminal a shell; with stdin one that
+ * answers each line with `got: LINE`; `echo` says its words; all else is a server that ticks while somebody looks.
+ */
+export class MainProcess {
+  readonly log: LogLine[] = [];
+  /** Where attached clients type; absent for a process without stdin. */
+  readonly stdin: Pipe | undefined;
+  readonly terminal: Terminal | undefined;
+  readonly #container: Container;
+  readonly #attached = new Set<Sink>();
+  readonly #followers = new Set<(line: LogLine) => void>();
+  #line = '';
+  #ticks = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #runs: 'server' | 'other';
+
+  constructor(container: Container) {
+    this.#container = container;
+    const { spec, pod } = container;
+    const output: Sink = { write: (bytes) => this.#write(bytes) };
+    const [command, ...words] = listAt(spec, 'command');
+    this.#runs = 'other';
+    if (at(spec, 'stdin') === true) {
+      this.terminal = at(spec, 'tty') === true ? new Terminal(output) : undefined;
+      this.stdin = this.terminal?.input ?? new Pipe();
+      const run = this.terminal === undefined ? this.#answer(this.stdin) : this.#shell(this.stdin, this.terminal);
+      run.catch((error: unknown) => {
+        if (!(error instanceof Killed)) throw error;
+      });
+    } else if (command === 'echo') {
+      this.#record(`${words.join(' ')}\n`);
+    } else {
+      this.#runs = 'server';
+      this.#record(`starting\nlistening on 8080\nserving as ${pod.metadata.name}\n`);
+    }
+  }
+
+  /** Hands what is written from now on to a sink. Returns how to stop. */
+  attach(sink: Sink): () => void {
+    this.#attached.add(sink);
+    return this.#looking(() => this.#attached.delete(sink));
+  }
+
+  /** Calls `each` for every line from now on. Returns how to stop. */
+  follow(each: (line: LogLine) => void): () => void {
+    this.#followers.add(each);
+    return this.#looking(() => this.#followers.delete(each));
+  }
+
+  #looking(stop: () => void): () => void {
+    if (this.#runs === 'server') {
+      this.#timer ??= setInterval(() => void this.#write(Buffer.from(`tick ${++this.#ticks}\n`)), tickMs);
+    }
+    return () => {
+      stop();
+      if (this.#attached.size + this.#followers.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  async #answer(stdin: Pipe): Promise<void> {
+    for (;;) {
+      const line = await stdin.readLine(this.#container.ended);
+      await this.#write(Buffer.from(`got: ${line.replace(/\r?\n$/, '')}\n`));
+    }
+  }
+
+  /** A shell, and another one when it ends, as its container would be started again. */
+  async #shell(stdin: Pipe, terminal: Terminal): Promise<void> {
+    const stdio: Stdio = { stdin, stdout: terminal.output, stderr: terminal.output, terminal };
+    const { env, ended: signal } = this.#container;
+    for (;;) await sh({ ...stdio, container: this.#container, name: 'sh', args: [], env, directory: '/', signal });
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    this.#record(bytes.toString());
+    await Promise.all(
+      [...this.#attached].map((sink) => sink.write(bytes).catch(() => void this.#attached.delete(sink))),
+    );
+  }
+
+  #record(text: string): void {
+    const parts = (this.#line + text).split('\n');
+    this.#line = parts.pop() ?? '';
+    for (const part of parts) {
+      const line = { atMs: Date.now(), text: part.replace(/\r$/, '') };
+      this.log.push(line);
+      if (this.log.length > maxLines) this.log.shift();
+      for (const follow of this.#followers) follow(line);
+    }
+  }
+}
