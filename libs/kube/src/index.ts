@@ -4,6 +4,7 @@ export * from './accept.ts';
 export * from './body-error.ts';
 export * from './channels.ts';
 export * from './derived.ts';
+export * from './exec-status.ts';
 export * from './held-call.ts';
 export * from './impersonation.ts';
 export * from './json.ts';

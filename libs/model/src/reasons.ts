@@ -71,6 +71,11 @@ export const reasons = {
     askable: true,
     summary: 'The approval by which a stream ran has expired, and the stream was cut.',
   },
+  StreamRefused: {
+    http: 403,
+    status: 'Forbidden',
+    summary: 'The cluster refused an exec or an attach for which a reviewer had been waited.',
+  },
   ApprovalRequired: {
     http: 403,
     status: 'Forbidden',

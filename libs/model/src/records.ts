@@ -144,6 +144,8 @@ export interface FrameMeta {
         readonly bytes: number;
         readonly sha256: string;
       }[];
+      /** Of an archive that was copied out of the pod, or into it: what its headers name, masked; the first thousand. */
+      readonly files?: readonly { readonly name: string; readonly bytes: number }[];
       /** Of a port-forward: its bytes were not masked. */
       readonly unmasked?: true;
     };

@@ -6,6 +6,8 @@ import { hasBody, header, type Response } from './request.ts';
 /** NGHTTP2_NO_ERROR and NGHTTP2_CANCEL (RFC 9113, 7). */
 const noError = 0x0;
 const cancel = 0x8;
+/** NGHTTP2_INTERNAL_ERROR. */
+const internalError = 0x2;
 
 /**
  * Answers with a `Status`. What is left of the request is never read, so that nobody takes it for another one: over h1
@@ -32,6 +34,12 @@ export function answer(response: Response, status: ReturnType<typeof refusalStat
   }
   response.writeHead(status.code, { ...headers, connection: 'close' }).write(body);
   setTimeout(() => response.end(), limits.lingerMs);
+}
+
+/** Ends an answer that has begun, so that the agent can see that it is not whole. */
+export function breakOff(response: Response): void {
+  if ('stream' in response) (response.stream as ServerHttp2Stream).close(internalError);
+  else response.destroy();
 }
 
 /** An agent that does not take its answer holds nothing for ever. */

@@ -12,10 +12,13 @@ import {
   type MaskRule,
   maxValueBytes,
   type RequestAttributes,
+  type ReviewedObject,
   reviewedBodyBytes,
+  type StreamRequest,
 } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
 import { type Raw, raw } from '@sluice/runtime/raw';
+import type { Caller } from './authenticate.ts';
 import type { Body } from './body.ts';
 import type { Budget } from './budget.ts';
 import { type MaskClient, MaskError, maskedText, rulesOf } from './mask-client.ts';
@@ -23,6 +26,7 @@ import { CallRecord } from './record.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, header, type Request } from './request.ts';
 import { sessionOf } from './session.ts';
+import type { KnownPod } from './streams/pod.ts';
 import { writtenTexts } from './written.ts';
 
 /** What a call takes from the pipeline it runs in. */
@@ -32,6 +36,12 @@ export interface CallParts {
   readonly digestKey: KeyObject;
   readonly ledger: Ledger;
   readonly budget: Budget;
+}
+
+/** What makes a call a stream. */
+interface Streamed {
+  readonly asked: StreamRequest;
+  readonly pod: KnownPod;
 }
 
 /** Of the agent's own name for itself, so much is recorded. */
@@ -44,6 +54,7 @@ export class Call {
   readonly #request: Request;
   readonly canonical: CanonicalRequest;
   readonly agent: Agent;
+  readonly tokenEndsMs: number;
   #digest = '';
   #decision: Decision | undefined;
   #held: FrameMeta['call']['held'];
@@ -51,6 +62,7 @@ export class Call {
   #attributes: RequestAttributes;
   #body: Body | null = null;
   #note: BodyNote | null = null;
+  #stream: Streamed | undefined;
   #maskedBody: Buffer = Buffer.alloc(0);
   /** As they are recorded. */
   #target: string;
@@ -58,7 +70,8 @@ export class Call {
   /** Whether the write-ahead was acknowledged: the cluster may have seen something of the call. */
   #ahead = false;
 
-  constructor(parts: CallParts, request: Request, canonical: CanonicalRequest, agent: Agent) {
+  constructor(parts: CallParts, request: Request, canonical: CanonicalRequest, { agent, tokenEndsMs }: Caller) {
+    this.tokenEndsMs = tokenEndsMs;
     this.#parts = parts;
     this.#request = request;
     this.canonical = canonical;
@@ -81,6 +94,17 @@ export class Call {
   /** What of the masked body a reviewer is shown. */
   get reviewedBody(): Buffer {
     return this.#maskedBody.subarray(0, reviewedBodyBytes);
+  }
+
+  /** The pod of a stream, as the object that a reviewer is asked about. */
+  get pod(): ReviewedObject | undefined {
+    if (this.#stream === undefined) return undefined;
+    const { pod } = this.#stream;
+    if (pod.kind === 'read') {
+      const { uid, resourceVersion } = pod.pod;
+      return { kind: 'known', uid, resourceVersion };
+    }
+    return pod.kind === 'absent' ? { kind: 'absent' } : { kind: 'unreadable', why: 'Sluice cannot read the pod' };
   }
 
   get mayHaveTakenEffect(): boolean {
@@ -158,6 +182,11 @@ export class Call {
     this.#userAgent = userAgent.slice(0, maxUserAgent);
   }
 
+  /** It is a stream. */
+  streams(asked: StreamRequest, pod: KnownPod): void {
+    this.#stream = { asked, pod };
+  }
+
   /** What is asked about the call, and the masked body that goes with it. Throws `Refusal`. */
   question(): { readonly request: DecisionRequest; readonly body: Buffer } {
     const { kind = 'none', bytes } = this.#body ?? {};
@@ -179,8 +208,9 @@ export class Call {
       generateName,
       body: kind,
       ...this.#selectors(),
+      ...(this.#stream && { stream: this.#stream.asked, pod: this.#stream.pod.kind }),
     } as const;
-    return { request, body: this.#maskedBody };
+    return { request, body: this.#stream?.pod.kind === 'read' ? this.#stream.pod.masked : this.#maskedBody };
   }
 
   /** Policy knows which fields are masked, and so must not be asked about. What they are asked for is masked. */
@@ -295,8 +325,16 @@ export class Call {
       digest: this.#digest,
       body: this.#note,
       decision,
+      ...(this.#stream && { stream: this.#recordedStream(this.#stream) }),
       ...(this.#held && { held: this.#held }),
     };
+  }
+
+  /** As the target is recorded, so are the arguments in it. */
+  #recordedStream({ asked, pod }: Streamed): NonNullable<FrameMeta['call']['stream']> {
+    const command = parseTarget(this.#target).query.filter(([name]) => name === 'command');
+    const grade = this.#decision?.grade ?? 'opaque';
+    return { ...asked, command: command.map(([, value]) => value), grade, pod: pod.kind === 'read' ? pod.pod : null };
   }
 
   #hmac(data: string | Uint8Array): string {

@@ -27,6 +27,7 @@ export class Connection {
   /** Requests since the last look, and those whose bodies were still on their way then. */
   readonly #arriving = new Set<Request>();
   #session: ServerHttp2Session | undefined;
+  #isStream = false;
   #requests = 0;
   #early = 0;
   #idleSinceMs: number;
@@ -45,6 +46,11 @@ export class Connection {
   /** It speaks h2. */
   speaksH2(session: ServerHttp2Session): void {
     this.#session = session;
+  }
+
+  /** It carries a stream from now on: there are no requests, and no bytes without one. */
+  upgraded(): void {
+    this.#isStream = true;
   }
 
   /**
@@ -71,7 +77,7 @@ export class Connection {
   look(): Complaint | undefined {
     const { headersMs, idleMs } = this.#limits;
     const nowMs = this.#now();
-    const isNoisy = this.#noiseBytes(nowMs) > 0;
+    const isNoisy = !this.#isStream && this.#noiseBytes(nowMs) > 0;
     const patienceMs = this.#requests === 0 ? headersMs : idleMs;
     if (this.#inHand.size === 0 && nowMs - this.#idleSinceMs > patienceMs) return 'idle';
     return isNoisy ? 'noise' : undefined;

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { queryValue, refusalStatus, statusInsteadOf } from '@sluice/kube';
 import type { BodyNote } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
+import { breakOff } from './answer.ts';
 import { type MaskClient, MaskError, type MaskSubject, maskedText } from './mask-client.ts';
 import { maskedJson, maskedTextOf, type Passing } from './masked.ts';
 import type { CallOver, CallRecord } from './record.ts';
@@ -24,6 +26,8 @@ export interface Delivery {
   /** The agent has all of its answer, and the outcome is not written yet. */
   readonly atEnd: () => Promise<void> | undefined;
 }
+
+const lastWordsMs = 2_000;
 
 /** Headers of the cluster's answer that reach the agent. Everything that describes raw bytes stays behind. */
 const passedHeaders = [
@@ -72,12 +76,13 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   } catch (error) {
     if (!delivery.cut.aborted) throw error;
     const why = delivery.cut.reason as Refusal;
-    if (!isStream) throw why;
-    // A watch has a way of its own to say that it ends, and clients show it.
-    const event = Buffer.from(`${JSON.stringify({ type: 'ERROR', object: JSON.parse(refusalStatus(why).body) })}\n`);
-    await body.conclude(event);
-    out.end(event);
-    record.outcome('cut', status, why.reasonCode);
+    if (!live) throw why;
+    const words = isStream ? errorEvent(why) : Buffer.from(`sluice: ${why.message}\n`);
+    await body.conclude(words);
+    record.outcome('cut', status, why.reasonCode, why.message);
+    // A watch has a way of its own to say that it ends, and clients show it; a log that ended like this would look whole.
+    if (isStream) out.end(words);
+    else await out.breakOff(words);
     return;
   } finally {
     delivery.cut.removeEventListener('abort', stopReading);
@@ -111,6 +116,10 @@ class Over implements CallOver {
     this.#cut.throwIfAborted();
     if (isGone(this.#response)) throw new AgentGone();
   }
+}
+
+function errorEvent(why: Refusal): Buffer {
+  return Buffer.from(`${JSON.stringify({ type: 'ERROR', object: JSON.parse(refusalStatus(why).body) })}\n`);
 }
 
 const recordedAs = {
@@ -240,6 +249,14 @@ class Outgoing {
       settled.abort(),
     );
     if (isGone(response)) throw new AgentGone();
+  }
+
+  /** The last words of an answer that is not whole. An agent that does not take them gets none. */
+  async breakOff(words: Buffer): Promise<void> {
+    const response = this.#response;
+    const written = new Promise<void>((resolve) => response.write(words, () => resolve()));
+    await Promise.race([written, sleep(lastWordsMs, undefined, { ref: false })]);
+    breakOff(response);
   }
 
   /** The last bytes; with the head, when they are the first ones, too. */

@@ -131,7 +131,10 @@ const proxyWeb = http2Proxy.web as unknown as (
  * Headers are made afresh from a list: nothing the agent names can add one, and nothing it names in
  * `Connection` can take one away.
  */
-function upstreamHeaders(request: Request, outgoing: Outgoing): Record<string, string | string[]> {
+export function upstreamHeaders(
+  request: Request,
+  outgoing: Pick<Outgoing, 'canonical' | 'body' | 'agent' | 'call' | 'impersonate'>,
+): Record<string, string | string[]> {
   const { canonical, body, agent, call, impersonate } = outgoing;
   const headers: Record<string, string | string[]> = {
     'accept-encoding': 'identity',

@@ -1,4 +1,4 @@
-import type { RequestAttributes } from '@sluice/model';
+import type { RequestAttributes, ResourceAttributes } from '@sluice/model';
 import type { Limits } from './limits.ts';
 import { Refusal } from './refusal.ts';
 import type { Request } from './request.ts';
@@ -54,15 +54,21 @@ export function checkHeaders(request: Request, limits: Limits): void {
 const streams: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);
 const carriers: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
 
+/** Whether a protocol, as `Upgrade` names it, can carry a stream. */
+export function isCarrier(upgrade: string): boolean {
+  return carriers.has(upgrade.toLowerCase());
+}
+
+/** Whether a call is on a subresource that is a stream. */
+export function isStreamOf({ apiGroup, resource, subresource }: ResourceAttributes): boolean {
+  return apiGroup === '' && resource === 'pods' && streams.has(subresource);
+}
+
 /** Anywhere else a switch of protocols would carry what nobody judges: a watch, a log, h2c. Throws `Refusal`. */
 export function checkUpgrade(upgrade: string, attributes: RequestAttributes): void {
   if (upgrade === '') return;
-  const isStream =
-    attributes.kind === 'resource' &&
-    attributes.apiGroup === '' &&
-    attributes.resource === 'pods' &&
-    streams.has(attributes.subresource);
-  if (!isStream || !carriers.has(upgrade.toLowerCase()))
+  const isStream = attributes.kind === 'resource' && isStreamOf(attributes);
+  if (!isStream || !isCarrier(upgrade))
     throw odd('the request asks for a protocol it cannot have here');
 }
 

@@ -10,7 +10,6 @@ import type { Body } from './body.ts';
 import type { Call } from './call.ts';
 import { type Look, lookTarget } from './look.ts';
 import { Refusal } from './refusal.ts';
-import { goneSignal, type Response } from './request.ts';
 
 export interface HoldParts {
   readonly approvals: ApprovalClient;
@@ -29,14 +28,16 @@ export interface Granted {
   readonly request: DecisionRequest;
   /** Bound to the object that was reviewed. */
   readonly body: Body;
+  /** Until when the approval holds: milliseconds since the epoch. */
+  readonly expiresAtMs: number;
   /** Spends the grant, right before the first byte goes upstream. Throws `Refusal`. */
   take(): Promise<void>;
   /** What came of it. `unknown`: the call may have taken effect, or not. */
   conclude(end: 'known' | 'unknown'): void;
 }
 
-/** Waits for a reviewer. Throws `Refusal`, and `AgentGone`. */
-export type Hold = (call: Call, decision: AskReviewer, response: Response) => Promise<Granted>;
+/** Waits for a reviewer, until `gone` aborts. Throws `Refusal`, and what `gone` aborts with. */
+export type Hold = (call: Call, decision: AskReviewer, gone: AbortSignal) => Promise<Granted>;
 
 /** Where nobody tells of a change, it is looked for one. Also what shows that the call still waits. */
 const lookMs = 2_000;
@@ -47,20 +48,20 @@ const mostHeld = { ofAgent: 32, ofAll: 512 } as const;
 export function createHold(parts: HoldParts): Hold {
   const { approvals, ask, draining, lease, log } = parts;
   const held = new Held();
-  return async (call, decision, response) => {
+  return async (call, decision, gone) => {
     const { canonical } = call;
     const { text, mayDiffer } = shapeOf(call.asHeld());
     const shape = call.shape(text);
     const target = lookTarget(canonical.attributes, canonical.target);
     await call.writeHeld({ shape, look: target });
     if (!lease.held()) throw new Refusal('AuthorityLost', 'Sluice does not know which policies are in force now');
-    const object = await lookAt(parts, call, decision, target);
+    const object = call.pod ?? (await lookAt(parts, call, decision, target));
     const question = call.question();
     const request = call.approvalRequest(decision, { shape, mayDiffer, object });
     const opened = await approvals.open(request, call.reviewedBody);
     const asking: Asking = { approval: opened.approval, call: call.record.id, exact: call.digest, shape };
 
-    const over = AbortSignal.any([goneSignal(response), draining]);
+    const over = AbortSignal.any([gone, draining]);
     const release = held.add(call.agent);
     const waitMs = release === null ? 0 : decision.terms.holdMs;
     const standing = await decided(approvals, asking, opened, { decision, waitMs, over })
@@ -79,7 +80,9 @@ export function createHold(parts: HoldParts): Hold {
     return {
       decision: second,
       request: granted,
-      body: boundTo(call, precondition),
+      // A stream is bound to its pod by whoever opens it.
+      body: call.pod === undefined ? boundTo(call, precondition) : call.body,
+      expiresAtMs: standing.expiresAtMs,
       async take() {
         const taken = await approvals.take(asking);
         if (taken !== 'taken') throw refusalFor(taken, decision);

@@ -1,10 +1,11 @@
-import type { Decision } from '@sluice/model';
+import type { Decision, KillQuestion } from '@sluice/model';
 import type { Logger } from '@sluice/runtime';
 import { Refusal } from './refusal.ts';
 
-/** A call whose answer goes on for as long as it likes: a watch, or a log that is followed. */
+/** A call whose answer goes on for as long as it likes: a watch, a log that is followed, a stream. */
 export interface LiveCall {
   readonly id: string;
+  readonly session: string;
   readonly decision: Decision;
   /** Asks again, for what is in force now. Throws `Refusal`. */
   decideAgain(): Promise<Decision>;
@@ -31,6 +32,16 @@ export class LiveCalls {
   add(call: LiveCall): () => void {
     this.#calls.add(call);
     return () => this.#calls.delete(call);
+  }
+
+  /** Cuts the call, or the calls of the session, of this id; returns their ids. */
+  kill({ id, by, reason }: KillQuestion): string[] {
+    const killed = [...this.#calls].filter((call) => call.id === id || call.session === id);
+    for (const call of killed) {
+      this.#log.info({ call: call.id, by }, 'a live call is killed');
+      call.cut(new Refusal('Killed', `killed by ${by}: ${reason}`));
+    }
+    return killed.map((call) => call.id);
   }
 
   authorityChanged(): void {

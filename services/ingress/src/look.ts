@@ -1,10 +1,7 @@
 // Sluice's own look at an object, before a reviewer is asked about a change of it: the change is bound to what was there.
-import type { IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { buffer } from 'node:stream/consumers';
 import { impersonationHeaders, type Target } from '@sluice/kube';
 import type { Agent, Impersonation, RequestAttributes, ReviewedObject } from '@sluice/model';
-import type { ClusterConnection } from '@sluice/runtime/cluster';
+import type { Get } from './get.ts';
 import { Refusal } from './refusal.ts';
 
 /** What is looked at, for which call, as whom. */
@@ -18,9 +15,6 @@ export interface Looking {
 /** Reads uid and version of an object. Throws `Refusal` (`ClusterUnreachable`). */
 export type Look = (looking: Looking) => Promise<ReviewedObject>;
 
-const answerMs = 10_000;
-/** No object comes near. */
-const maxBytes = 8 * 1024 * 1024;
 const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json';
 
 /** The target of the object that a call changes; `null` where it changes no single one that is there. */
@@ -34,52 +28,16 @@ export function lookTarget(attributes: RequestAttributes, target: Target): strin
   return subresource === '' ? whole : whole.slice(0, whole.lastIndexOf('/'));
 }
 
-export function createLook(connection: ClusterConnection): Look {
-  const basePath = connection.server.pathname.replace(/\/$/, '');
+export function createLook(get: Get): Look {
   return async ({ target, call, agent, impersonate }) => {
-    const credentials = await connection.credentials().catch((cause: Error) => {
-      throw new Refusal('ClusterUnreachable', cause.message);
-    });
-    try {
-      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-        const outgoing = httpsRequest({
-          agent: credentials.agent,
-          hostname: connection.server.hostname,
-          port: connection.server.port,
-          method: 'GET',
-          path: basePath + target,
-          headers: {
-            accept,
-            'accept-encoding': 'identity',
-            'audit-id': call,
-            'user-agent': 'sluice',
-            ...impersonationHeaders(impersonate, agent, call),
-            ...credentials.headers,
-          },
-          signal: AbortSignal.timeout(answerMs),
-        });
-        outgoing.on('response', resolve);
-        outgoing.on('error', reject);
-        outgoing.end();
-      });
-      return await seen(answer);
-    } catch {
+    const headers = { accept, ...impersonationHeaders(impersonate, agent, call) };
+    const { status, body } = await get({ target, call, headers }).catch(() => {
       throw new Refusal('ClusterUnreachable', 'the cluster cannot be asked what the change would change');
-    }
+    });
+    if (status === 404) return { kind: 'absent' };
+    if (status !== 200) return { kind: 'unreadable', why: `the cluster answered ${status}` };
+    return metadataIn(body) ?? { kind: 'unreadable', why: 'the cluster answered with something that is no object' };
   };
-}
-
-async function seen(answer: IncomingMessage): Promise<ReviewedObject> {
-  let bytes = 0;
-  answer.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > maxBytes) answer.destroy(new Error('too much'));
-  });
-  const body = await buffer(answer);
-  if (answer.statusCode === 404) return { kind: 'absent' };
-  if (answer.statusCode !== 200) return { kind: 'unreadable', why: `the cluster answered ${answer.statusCode}` };
-  const metadata = metadataIn(body);
-  return metadata ?? { kind: 'unreadable', why: 'the cluster answered with something that is no object' };
 }
 
 /** Nothing else of the object is kept. */

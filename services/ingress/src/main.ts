@@ -1,7 +1,7 @@
 // Ingress: where agents connect. Decodes calls, has them decided, recorded and masked, and forwards them.
 // It never decides and never masks by itself.
 import { randomUUID } from 'node:crypto';
-import { leases, streams } from '@sluice/model';
+import { type KillAnswer, type KillQuestion, leases, streams, subjects } from '@sluice/model';
 import {
   assertStreams,
   failpoints,
@@ -21,12 +21,15 @@ import { createAuthenticate } from './authenticate.ts';
 import { Budget, lookMs } from './budget.ts';
 import { readConfig } from './config.ts';
 import { createForward } from './forward.ts';
+import { createGet } from './get.ts';
 import { createHold } from './hold.ts';
 import { LiveCalls } from './live.ts';
 import { createLook } from './look.ts';
 import { createMaskClient } from './mask-client.ts';
-import { createPipeline, type FailpointName } from './pipeline.ts';
+import { createAssertInForce, createPipeline, type FailpointName } from './pipeline.ts';
 import { listen } from './server.ts';
+import { createConnect } from './streams/connect.ts';
+import { createPods } from './streams/pod.ts';
 
 runService('ingress', process.env, async ({ env, log, fail }) => {
   const config = readConfig(env);
@@ -58,13 +61,23 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
   });
   const ask = createAsk(decisions, loadKey(env, 'decisions'), lease, log);
   const approvals = createApprovalClient(control, instance, log);
+  const digestKey = loadKey(env, 'digests');
+  const maskClient = createMaskClient({ small: decisions, large: masking }, loadKey(env, 'raw'));
+  const get = createGet(connection);
+  control.respond(subjects.kill, instance, (payload) => {
+    const calls = live.kill(JSON.parse(Buffer.from(payload).toString()) as KillQuestion);
+    return calls.length === 0 ? null : Buffer.from(JSON.stringify({ calls } satisfies KillAnswer));
+  });
   const pipeline = createPipeline({
     connection: connection.name,
-    digestKey: loadKey(env, 'digests'),
+    digestKey,
     authenticate: createAuthenticate(createVerifier(config.keysDir)),
     ask,
-    hold: createHold({ approvals, look: createLook(connection), ask, lease, draining: draining.signal, log }),
-    maskClient: createMaskClient({ small: decisions, large: masking }, loadKey(env, 'raw')),
+    hold: createHold({ approvals, look: createLook(get), ask, lease, draining: draining.signal, log }),
+    maskClient,
+    pods: createPods(get, maskClient, digestKey),
+    connect: createConnect(connection),
+    assertInForce: createAssertInForce(lease),
     forward: createForward(connection),
     ledger,
     budget,

@@ -50,8 +50,17 @@ export interface MaskClient {
     values: readonly Raw[],
   ): Promise<Buffer[]>;
   /** The next bytes of a text. `carry`: what the piece before gave, empty for the first. */
-  text(subject: MaskSubject, piece: Raw, carry: string, until: 'more' | 'flush'): Promise<MaskedPiece>;
+  text(
+    subject: MaskSubject,
+    as: TextForm,
+    piece: Raw,
+    carry: string,
+    until: 'more' | 'flush',
+  ): Promise<MaskedPiece>;
 }
+
+/** What kind of text it is: see `MaskRequest`. */
+export type TextForm = Pick<MaskRequest, 'direction' | 'typing' | 'keepLength'>;
 
 const timeoutMs = 1_500;
 /** A message of at most this size holds up nothing that goes the same way. Bytes. */
@@ -68,7 +77,7 @@ export interface MaskWays {
 export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient {
   const ask = async (
     { agent, attributes, rules }: MaskSubject,
-    as: Pick<MaskRequest, 'form' | 'direction' | 'carry' | 'flush'>,
+    as: Pick<MaskRequest, 'form' | 'direction' | 'typing' | 'keepLength' | 'carry' | 'flush'>,
     values: readonly Raw[],
   ): Promise<{ readonly head: Extract<MaskReply, { kind: 'masked' }>; readonly parts: Buffer[] }> => {
     const head: MaskRequest = {
@@ -95,8 +104,8 @@ export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient
   };
   return {
     values: async (subject, as, values) => (await ask(subject, as, values)).parts,
-    async text(subject, piece, carry, until) {
-      const as = { form: 'text', direction: 'shown', carry, flush: until === 'flush' } as const;
+    async text(subject, form, piece, carry, until) {
+      const as = { form: 'text', ...form, carry, flush: until === 'flush' } as const;
       const { head, parts } = await ask(subject, as, [piece]);
       return { bytes: parts[0] as Buffer, carry: head.carry ?? '', held: head.held ?? 0 };
     },
@@ -105,7 +114,7 @@ export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient
 
 /** A whole text, masked. Throws `MaskError`. */
 export async function maskedText(client: MaskClient, subject: MaskSubject, text: string): Promise<string> {
-  return (await client.text(subject, raw(Buffer.from(text)), '', 'flush')).bytes.toString();
+  return (await client.text(subject, { direction: 'shown' }, raw(Buffer.from(text)), '', 'flush')).bytes.toString();
 }
 
 /** The rules of an obligation. What goes into the record is masked by what always holds, even where it says `none`. */

@@ -2,7 +2,7 @@
 import { type Framing, type Piece, SplitError, Splitter } from '@sluice/kube';
 import { maxValueBytes } from '@sluice/model';
 import { type Raw, raw } from '@sluice/runtime/raw';
-import { type MaskClient, MaskError, type MaskSubject } from './mask-client.ts';
+import { type MaskClient, MaskError, type MaskSubject, type TextForm } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
 
 /** Bytes on their way: masked, and as the cluster sent them. Both stand for the same part of the answer. */
@@ -53,22 +53,47 @@ async function* maskPieces(
   }
 }
 
+/** A text on its way, masked piece by piece. */
+export class MaskedText {
+  readonly #client: MaskClient;
+  readonly #subject: MaskSubject;
+  readonly #as: TextForm;
+  #carry = '';
+  #held: Buffer = Buffer.alloc(0);
+
+  constructor(client: MaskClient, subject: MaskSubject, as: TextForm) {
+    this.#client = client;
+    this.#subject = subject;
+    this.#as = as;
+  }
+
+  /** Whether bytes are held back, which `flush` would give. */
+  get isHolding(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /** Throws `MaskError`. One at a time. */
+  async push(chunk: Buffer, until: 'more' | 'flush' = 'more'): Promise<Passing> {
+    const given = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    const piece = await this.#client.text(this.#subject, this.#as, raw(chunk), this.#carry, until);
+    if (piece.held > given.length) throw new MaskError('unavailable');
+    this.#carry = piece.carry;
+    this.#held = given.subarray(given.length - piece.held);
+    return { masked: piece.bytes, raw: raw(given.subarray(0, given.length - piece.held)) };
+  }
+
+  flush(): Promise<Passing> {
+    return this.push(Buffer.alloc(0), 'flush');
+  }
+}
+
 /** Throws `Refusal` (`ResponseWithheld`). */
 export async function* maskedTextOf(
   chunks: AsyncIterable<Buffer>,
   client: MaskClient,
   subject: MaskSubject,
 ): AsyncGenerator<Passing> {
-  let carry = '';
-  let held = Buffer.alloc(0);
-  const send = async (chunk: Buffer, until: 'more' | 'flush'): Promise<Passing> => {
-    const given = Buffer.concat([held, chunk]);
-    const piece = await client.text(subject, raw(chunk), carry, until);
-    if (piece.held > given.length) throw new MaskError('unavailable');
-    carry = piece.carry;
-    held = given.subarray(given.length - piece.held);
-    return { masked: piece.bytes, raw: raw(given.subarray(0, given.length - piece.held)) };
-  };
+  const text = new MaskedText(client, subject, { direction: 'shown' });
   const arriving = chunks[Symbol.asyncIterator]();
   const take = (): Promise<IteratorResult<Buffer>> => {
     const taken = arriving.next();
@@ -79,22 +104,23 @@ export async function* maskedTextOf(
   try {
     let next = take();
     for (;;) {
-      if (held.length > 0 && (await isQuiet(next))) yield await send(Buffer.alloc(0), 'flush');
+      if (text.isHolding && (await isQuiet(next))) yield await text.flush();
       const { done, value } = await next;
       if (done === true) break;
       next = take();
-      yield await send(value, 'more');
+      yield await text.push(value);
     }
-    yield await send(Buffer.alloc(0), 'flush');
+    yield await text.flush();
   } catch (error) {
     throw asWithheld(error);
   }
 }
 
-async function isQuiet(next: Promise<unknown>): Promise<boolean> {
+/** Whether nothing comes for so long that what is held back should go. */
+export async function isQuiet(next: Promise<unknown>, ms: number = quietMs): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const quiet = new Promise<true>((resolve) => {
-    timer = setTimeout(resolve, quietMs, true);
+    timer = setTimeout(resolve, ms, true);
   });
   const came = next.then(
     () => false,
@@ -103,7 +129,8 @@ async function isQuiet(next: Promise<unknown>): Promise<boolean> {
   return Promise.race([came, quiet]).finally(() => clearTimeout(timer));
 }
 
-function asWithheld(error: unknown): unknown {
+/** What a failure to mask an answer is to the agent. */
+export function asWithheld(error: unknown): unknown {
   if (error instanceof SplitError)
     return new Refusal('ResponseWithheld', `the cluster's answer cannot be masked: ${error.message}`);
   if (error instanceof MaskError && error.code === 'tooLarge')

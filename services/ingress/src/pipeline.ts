@@ -1,20 +1,34 @@
-import type { ServerHttp2Stream } from 'node:http2';
 import { refusalStatus } from '@sluice/kube';
 import type { Allow, Decision, ReasonCode, RequestAttributes } from '@sluice/model';
 import type { Failpoint, Lease, Logger } from '@sluice/runtime';
-import { answer } from './answer.ts';
+import { answer, breakOff } from './answer.ts';
 import type { Ask } from './ask.ts';
 import type { Authenticate } from './authenticate.ts';
+import { bind } from './bind.ts';
 import { type Body, readableBody } from './body.ts';
 import { Call, type CallParts } from './call.ts';
 import { deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
 import type { Granted, Hold } from './hold.ts';
 import type { Limits } from './limits.ts';
-import type { LiveCall, LiveCalls } from './live.ts';
+import type { LiveCalls } from './live.ts';
+import { isStreamOf } from './headers.ts';
 import { type MaskClient, rulesOf } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
-import { AgentGone, canonicalise, header, isGone, type Request, type Response, readBody } from './request.ts';
+import {
+  AgentGone,
+  canonicalise,
+  goneSignal,
+  header,
+  isGone,
+  type Request,
+  type Response,
+  readBody,
+} from './request.ts';
+import type { Connect } from './streams/connect.ts';
+import type { Pods } from './streams/pod.ts';
+import { StreamCall } from './streams/stream-call.ts';
+import type { Upgrade } from './streams/upgrade.ts';
 import { refuseMasks } from './write-back.ts';
 
 /** Where the fault experiments can stop a call; further points are in the cluster's hands. */
@@ -39,59 +53,74 @@ export interface PipelineParts extends CallParts {
   readonly lease: Lease;
   readonly limits: Limits;
   readonly live: LiveCalls;
+  readonly pods: Pods;
+  readonly connect: Connect;
+  /** See `createAssertInForce`. */
+  readonly assertInForce: (decision: Decision) => void;
   /** Aborts when Sluice stops and calls still in hand are being cut. */
   readonly stop: AbortSignal;
   readonly log: Logger;
 }
 
-/** Takes one call from its head to its outcome. Never rejects. */
-export type Pipeline = (request: Request, response: Response) => Promise<void>;
+/** Takes one call from its head to its outcome. `upgrade`: it is to become a stream. Never rejects. */
+export type Pipeline = (request: Request, response: Response, upgrade?: Upgrade) => Promise<void>;
 
 /**
  * The life of a call. The order is the contract (`docs/lifecycle.md`): each stage either completes or throws
  * a `Refusal`, and nothing goes to the cluster before the write-ahead is acknowledged.
  */
 export function createPipeline(parts: PipelineParts): Pipeline {
-  const { ask, authenticate, failpoint, hold, lease, ledger, limits, log, maskClient } = parts;
+  const { authenticate, lease, ledger, limits, log, maskClient } = parts;
 
-  return async (request, response) => {
+  return async (request, response, upgrade) => {
     let call: Call | undefined;
+    let stream: StreamCall | undefined;
     try {
       if (!ledger.healthy()) throw new Refusal('RecordUnavailable', 'Sluice cannot record calls now, so it takes none');
       const canonical = canonicalise(request, limits);
-      const agent = await authenticate(request);
+      const caller = await authenticate(request);
       // From here on the caller is known: every end of the call is recorded.
-      call = new Call(parts, request, canonical, agent);
+      call = new Call(parts, request, canonical, caller);
       await call.readTarget(maskClient);
       if (!lease.held()) throw authorityLost();
-      if (header(request, 'upgrade') !== '') throw new Refusal('UpgradeRequired', upgradeRefused);
-      const bytes = await readBody(request, limits);
-      call.took(bytes);
-      refuseMasks(bytes);
-      const body = readableBody(bytes, header(request, 'content-type'), canonical.attributes);
-      if (body.bytes !== bytes) refuseMasks(body.bytes);
-      await call.read(body, maskClient);
-      await failpoint('before-ask');
-      const question = call.question();
-      const decision = await ask(question.request, question.body);
-      await call.decided(decision, maskClient);
-      if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
-      const granted = decision.effect === 'ask' ? await hold(call, decision, response) : undefined;
-      const allow = decision.effect === 'ask' ? (granted as Granted).decision : decision;
-      await failpoint('before-ack');
-      await Promise.all([call.writeAhead(), failpoint('after-publish')]);
-      await failpoint('after-ack');
-      if (isGone(response)) throw new AgentGone();
-      await granted?.take();
-      await failpoint('after-take');
-      await carry(parts, { request, response, call, question, body, allow, granted });
+      if (upgrade !== undefined) {
+        stream = new StreamCall(parts, call, upgrade);
+        await stream.carry();
+      } else if (isStreamOnly(canonical.attributes)) throw new Refusal('UpgradeRequired', upgradeRequired);
+      else await exchange(parts, call, request, response);
       // A call whose agent left before an answer came has no other end.
       call.record.outcome('aborted', 0);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : unexpected(error, call, log);
-      await end(parts, response, call, refusal);
+      await end(parts, response, { call, stream }, refusal);
     }
+    await stream?.closed();
   };
+}
+
+/** A request and its response. Throws `Refusal`, and `AgentGone`. */
+async function exchange(parts: PipelineParts, call: Call, request: Request, response: Response): Promise<void> {
+  const { ask, failpoint, hold, limits, maskClient } = parts;
+  const bytes = await readBody(request, limits);
+  call.took(bytes);
+  refuseMasks(bytes);
+  const body = readableBody(bytes, header(request, 'content-type'), call.canonical.attributes);
+  if (body.bytes !== bytes) refuseMasks(body.bytes);
+  await call.read(body, maskClient);
+  await failpoint('before-ask');
+  const question = call.question();
+  const decision = await ask(question.request, question.body);
+  await call.decided(decision, maskClient);
+  if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+  const granted = decision.effect === 'ask' ? await hold(call, decision, goneSignal(response)) : undefined;
+  const allow = decision.effect === 'ask' ? (granted as Granted).decision : decision;
+  await failpoint('before-ack');
+  await Promise.all([call.writeAhead(), failpoint('after-publish')]);
+  await failpoint('after-ack');
+  if (isGone(response)) throw new AgentGone();
+  await granted?.take();
+  await failpoint('after-take');
+  await carry(parts, { request, response, call, question, body, allow, granted });
 }
 
 /** A call that is allowed, on its last stretch. */
@@ -108,15 +137,16 @@ interface Carried {
 
 /** Forwards the call, and delivers the answer. Throws `Refusal`, and `AgentGone`. */
 async function carry(
-  { ask, failpoint, forward, lease, live, maskClient }: PipelineParts,
+  parts: PipelineParts,
   { request, response, call, question, body, allow, granted }: Carried,
 ): Promise<void> {
+  const { assertInForce, ask, failpoint, forward, maskClient } = parts;
   const { agent, canonical, record } = call;
   const { impersonate, record: level, mask } = allow.obligations;
   const decideAgain = (): Promise<Decision> => ask(granted?.request ?? question.request, question.body);
-  const bound = bind(live, canonical.attributes, { id: record.id, decision: allow, decideAgain });
+  const bound = bind(parts, call, { decision: allow, decideAgain, grantEndsMs: granted?.expiresAtMs });
   const { cut } = bound;
-  const assertCurrent = (): void => assertInForce(lease, allow);
+  const assertCurrent = (): void => assertInForce(allow);
   const sent = granted?.body ?? body;
   const outgoing = { call: record.id, canonical, agent, impersonate, body: sent, cut, assertCurrent };
   const isRecordFull = level === 'full';
@@ -147,48 +177,28 @@ const neverSent: ReadonlySet<ReasonCode> = new Set([
   'NotAcceptable',
 ]);
 
-/** What a call is held to while it runs: its deadline, and where its answer may go on for ever, the authority. */
-function bind(
-  calls: LiveCalls,
-  attributes: RequestAttributes,
-  { id, decision, decideAgain }: Omit<LiveCall, 'cut'> & { readonly decision: Allow },
-): { readonly cut: AbortSignal; release(): void } {
-  const cutter = new AbortController();
-  const cut = (why: Refusal): void => cutter.abort(why);
-  const forget = isLive(attributes) ? calls.add({ id, decision, cut, decideAgain }) : undefined;
-  const { deadline } = decision.obligations;
-  const timer = deadline === undefined ? undefined : setTimeout(cut, deadline - Date.now(), deadlineReached());
-  return {
-    cut: cutter.signal,
-    release() {
-      forget?.();
-      clearTimeout(timer);
-    },
-  };
-}
-
-/** Whether the answer may go on for as long as it likes. */
-function isLive(attributes: RequestAttributes): boolean {
-  return attributes.kind === 'resource' && (attributes.verb === 'watch' || attributes.subresource === 'log');
-}
-
 /** A change that was reported as in force everywhere must find no call behind it. Throws `Refusal`. */
-function assertInForce(lease: Lease, decision: Decision): void {
-  if (!lease.held()) throw authorityLost();
-  if (decision.authority < lease.seen())
-    throw new Refusal('AuthorityChanged', 'the policies changed while the call was on its way, so it was not made');
+export function createAssertInForce(lease: Lease): (decision: Decision) => void {
+  return (decision) => {
+    if (!lease.held()) throw authorityLost();
+    if (decision.authority < lease.seen())
+      throw new Refusal('AuthorityChanged', 'the policies changed while the call was on its way, so it was not made');
+  };
 }
 
 function authorityLost(): Refusal {
   return new Refusal('AuthorityLost', 'Sluice does not know which policies are in force, so it takes no calls');
 }
 
-function deadlineReached(): Refusal {
-  return new Refusal('DeadlineReached', 'the call ran as long as the policy lets it run');
+/** Subresources that are a stream and nothing else. */
+function isStreamOnly(attributes: RequestAttributes): boolean {
+  return attributes.kind === 'resource' && isStreamOf(attributes) && hasBegun.has(attributes.verb);
 }
 
-const upgradeRefused =
-  'Sluice carries no upgraded connections: exec, attach, cp and port-forward do not pass through it';
+/** By GET for a WebSocket, by POST for SPDY. */
+const hasBegun: ReadonlySet<string> = new Set(['get', 'create']);
+
+const upgradeRequired = 'exec, attach and port-forward need a protocol that can carry a stream: WebSocket or SPDY/3.1';
 
 function unexpected(error: unknown, call: Call | undefined, log: Logger): Refusal | AgentGone {
   if (error instanceof AgentGone) return error;
@@ -202,7 +212,7 @@ function unexpected(error: unknown, call: Call | undefined, log: Logger): Refusa
 async function end(
   { limits, log, stop }: PipelineParts,
   response: Response,
-  call: Call | undefined,
+  { call, stream }: { readonly call: Call | undefined; readonly stream: StreamCall | undefined },
   why: Refusal | AgentGone,
 ): Promise<void> {
   const record = call?.record;
@@ -220,33 +230,27 @@ async function end(
   }
   if (call === undefined) log.warn({ reasonCode: refusal.reasonCode }, 'refused somebody unknown');
   const { reasonCode, message, hint, approval } = refusal;
-  if (response.headersSent) {
-    record?.outcome('cut', response.statusCode, reasonCode);
-    cut(response);
+  const refused = { reasonCode, message, hint, approval, ...call?.policy, ...(record && { call: record.id }) };
+  if (stream?.isRunning === true) {
+    await stream.tell(refused);
+    record?.outcome(reasonCode === 'EffectUnknown' ? 'failed' : 'cut', switched, reasonCode, message);
     return;
   }
-  const status = refusalStatus({
-    reasonCode,
-    message,
-    hint,
-    approval,
-    ...call?.policy,
-    ...(record && { call: record.id }),
-  });
+  if (response.headersSent) {
+    record?.outcome('cut', response.statusCode, reasonCode, message);
+    breakOff(response);
+    return;
+  }
+  const status = refusalStatus(refused);
   record?.outcome(outcomeOf(reasonCode), status.code, reasonCode);
-  answer(response, status, limits);
+  if (stream?.speaksInBand === true) await stream.tell(refused);
+  else answer(response, status, limits);
 }
+
+/** HTTP status of a stream that has begun. */
+const switched = 101;
 
 function outcomeOf(reasonCode: ReasonCode): 'refused' | 'failed' | 'cut' {
   if (reasonCode === 'EffectUnknown') return 'failed';
   return reasonCode === 'ResponseWithheld' || reasonCode === 'DeadlineReached' ? 'cut' : 'refused';
 }
-
-/** Ends an answer so that the agent can see it is not whole. */
-function cut(response: Response): void {
-  if ('stream' in response) (response.stream as ServerHttp2Stream).close(internalError);
-  else response.destroy();
-}
-
-/** NGHTTP2_INTERNAL_ERROR (RFC 9113, 7). */
-const internalError = 0x2;

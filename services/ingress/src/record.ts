@@ -3,6 +3,7 @@ import type { BodyNote, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
 import type { Share } from './budget.ts';
 import { Refusal } from './refusal.ts';
+import { ChannelsRecord } from './streams/channels-record.ts';
 
 /** A broker that has not acknowledged by then counts as gone for this call; the frame stays due. */
 const ackDeadlineMs = 2_000;
@@ -35,6 +36,7 @@ export class CallRecord {
   #written = false;
   #ended = false;
   #response: ResponseRecord | undefined;
+  #channels: ChannelsRecord | undefined;
 
   constructor(ledger: Ledger, share: Share, id: string, session: string) {
     this.#ledger = ledger;
@@ -74,12 +76,22 @@ export class CallRecord {
   ): ResponseRecord {
     const { recorded } = note;
     const limit = recorded === 'digest' ? 0 : isWhole ? Number.POSITIVE_INFINITY : readBodyBytes;
-    this.#response = new ResponseRecord(this.#ledger, this.#share, this, meta, note, limit);
+    this.#response = new ResponseRecord(this.#frames(), meta, note, limit);
     return this.#response;
   }
 
+  /** Opens the record of a stream's channels. */
+  channels(): ChannelsRecord {
+    this.#channels = new ChannelsRecord(this.#frames(), this.#frames());
+    return this.#channels;
+  }
+
+  #frames(): AheadFrames {
+    return new AheadFrames(this.#ledger, this.#share, this);
+  }
+
   /** The one outcome. A second one is dropped: the first thing that ended the call names it. */
-  outcome(outcome: Outcome, status: number, reasonCode: ReasonCode | '' = ''): void {
+  outcome(outcome: Outcome, status: number, reasonCode: ReasonCode | '' = '', message = ''): void {
     if (this.#ended || !this.#written) return;
     this.#ended = true;
     const durationMicros = Math.round((performance.now() - this.#startedAt) * 1000);
@@ -89,37 +101,109 @@ export class CallRecord {
       kind: 'outcome',
       call: this.id,
       session: this.session,
-      meta: { outcome, status, reasonCode, body, sha256, durationMicros },
+      meta: {
+        outcome,
+        status,
+        reasonCode,
+        body,
+        sha256,
+        durationMicros,
+        ...(message !== '' && { message }),
+        ...(this.#channels && { stream: this.#channels.summary() }),
+      },
       bytes: new Uint8Array(0),
     });
   }
 }
 
-/** The masked bytes of one response, as they go to the agent. */
-export class ResponseRecord {
+/** Frames of bytes that go to the agent, and may run ahead of their acks for a while. */
+export class AheadFrames {
   readonly #ledger: Ledger;
   readonly #share: Share;
   readonly #record: CallRecord;
+  #aheadBytes = 0;
+  #last: Promise<void> = Promise.resolve();
+  #aheadSince = 0;
+
+  constructor(ledger: Ledger, share: Share, record: CallRecord) {
+    this.#ledger = ledger;
+    this.#share = share;
+    this.#record = record;
+  }
+
+  /**
+   * Waits while the store has no room for so many bytes more of this agent's. Throws what `over` says: the call's end.
+   */
+  async claim(bytes: number, over: CallOver): Promise<void> {
+    if (bytes === 0) return;
+    over.throwIfOver();
+    const storedBytes = storedBytesOf(bytes);
+    if (!this.#share.claimNow(storedBytes)) await this.#share.claim(storedBytes, over.signal);
+  }
+
+  /** Takes room for the last words of a call that is being cut. */
+  take(bytes: number): void {
+    this.#share.take(storedBytesOf(bytes));
+  }
+
+  /** Publishes bytes that room was taken for, in frames. `offset`: of the first of them. */
+  publish<K extends 'response' | 'channel'>(kind: K, meta: FrameMeta[K], bytes: Buffer, offset: number): void {
+    for (let at = 0; at < bytes.length; at += frameBytes) {
+      this.#publish(kind, meta, bytes.subarray(at, at + frameBytes), offset + at);
+    }
+  }
+
+  /** Publishes a frame without bytes. */
+  mark<K extends 'response' | 'channel'>(kind: K, meta: FrameMeta[K], offset: number): void {
+    this.#publish(kind, meta, Buffer.alloc(0), offset);
+  }
+
+  /** Waits while too many bytes run ahead. Throws `Refusal` (`ResponseWithheld`). */
+  async within(): Promise<void> {
+    const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
+    if (late || this.#aheadBytes > windowBytes) await this.settled();
+  }
+
+  /** Waits until everything is acknowledged: the last byte goes out after that. Throws `Refusal` (`ResponseWithheld`). */
+  async settled(): Promise<void> {
+    if (this.#aheadBytes > 0 && !(await inTime(this.#last, ackDeadlineMs))) {
+      throw new Refusal('ResponseWithheld', 'the answer could not be recorded, so it is withheld');
+    }
+  }
+
+  #publish<K extends 'response' | 'channel'>(kind: K, meta: FrameMeta[K], bytes: Buffer, offset: number): void {
+    if (this.#aheadBytes === 0) this.#aheadSince = performance.now();
+    this.#aheadBytes += bytes.length;
+    const { id: call, session } = this.#record;
+    const acked = this.#ledger.append('bytes', { kind, call, session, meta, bytes, offset }).then(() => {
+      this.#aheadBytes -= bytes.length;
+      this.#share.stored(bytes.length + frameOverheadBytes);
+    });
+    this.#last = Promise.all([this.#last, acked]).then(() => undefined);
+  }
+}
+
+function storedBytesOf(bytes: number): number {
+  return bytes + Math.ceil(bytes / frameBytes) * frameOverheadBytes;
+}
+
+/** The masked bytes of one response, as they go to the agent. */
+export class ResponseRecord {
+  readonly #frames: AheadFrames;
   readonly #meta: FrameMeta['response'];
   readonly #note: Pick<BodyNote, 'recorded' | 'delivered'>;
   readonly #limit: number;
   readonly #hash: Hash = createHash('sha256');
   #bytes = 0;
-  #aheadBytes = 0;
-  #last: Promise<void> = Promise.resolve();
-  #aheadSince = 0;
 
+  /** `limit`: so many bytes are recorded. */
   constructor(
-    ledger: Ledger,
-    share: Share,
-    record: CallRecord,
+    frames: AheadFrames,
     meta: FrameMeta['response'],
     note: Pick<BodyNote, 'recorded' | 'delivered'>,
     limit: number,
   ) {
-    this.#ledger = ledger;
-    this.#share = share;
-    this.#record = record;
+    this.#frames = frames;
     this.#meta = meta;
     this.#note = note;
     this.#limit = limit;
@@ -130,28 +214,21 @@ export class ResponseRecord {
    * many run ahead of their acks. Throws `Refusal`, and what `over` says: the call's end.
    */
   async append(bytes: Buffer, over: CallOver): Promise<void> {
-    const storedBytes = this.#storedBytes(bytes);
-    if (storedBytes > 0) {
-      over.throwIfOver();
-      if (!this.#share.claimNow(storedBytes)) await this.#share.claim(storedBytes, over.signal);
-    }
+    await this.#frames.claim(this.#recordedOf(bytes).length, over);
     this.#write(bytes);
-    const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
-    if (late || this.#aheadBytes > windowBytes) await this.settled();
+    await this.#frames.within();
   }
 
   /** Records the last words of a call that is being cut, and waits for nothing but their ack. Throws `Refusal`. */
   async conclude(bytes: Buffer): Promise<void> {
-    this.#share.take(this.#storedBytes(bytes));
+    this.#frames.take(this.#recordedOf(bytes).length);
     this.#write(bytes);
     await this.settled();
   }
 
   /** Waits until everything recorded is acknowledged: the last byte goes out after that. Throws `Refusal`. */
-  async settled(): Promise<void> {
-    if (this.#aheadBytes > 0 && !(await inTime(this.#last, ackDeadlineMs))) {
-      throw new Refusal('ResponseWithheld', 'the answer could not be recorded, so it is withheld');
-    }
+  settled(): Promise<void> {
+    return this.#frames.settled();
   }
 
   /** Size and SHA-256 (hex) of what was appended, whole answer or not. Ends the record. */
@@ -165,31 +242,10 @@ export class ResponseRecord {
     return bytes.subarray(0, Math.max(0, this.#limit - this.#bytes));
   }
 
-  #storedBytes(bytes: Buffer): number {
-    const { length } = this.#recordedOf(bytes);
-    return length + Math.ceil(length / frameBytes) * frameOverheadBytes;
-  }
-
   #write(bytes: Buffer): void {
     this.#hash.update(bytes);
-    const recorded = this.#recordedOf(bytes);
-    for (let at = 0; at < recorded.length; at += frameBytes) {
-      this.#publish(recorded.subarray(at, at + frameBytes), this.#bytes + at);
-    }
+    this.#frames.publish('response', this.#meta, this.#recordedOf(bytes), this.#bytes);
     this.#bytes += bytes.length;
-  }
-
-  #publish(bytes: Buffer, offset: number): void {
-    if (this.#aheadBytes === 0) this.#aheadSince = performance.now();
-    this.#aheadBytes += bytes.length;
-    const { id: call, session } = this.#record;
-    const acked = this.#ledger
-      .append('bytes', { kind: 'response', call, session, meta: this.#meta, bytes, offset })
-      .then(() => {
-        this.#aheadBytes -= bytes.length;
-        this.#share.stored(bytes.length + frameOverheadBytes);
-      });
-    this.#last = Promise.all([this.#last, acked]).then(() => undefined);
   }
 }
 

@@ -1,16 +1,20 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { createSecureServer, type ServerHttp2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { refusalStatus } from '@sluice/kube';
 import { ConfigError, type Logger } from '@sluice/runtime';
 import { answer } from './answer.ts';
 import type { IngressConfig } from './config.ts';
 import { Connection, lookMs } from './connection.ts';
+import { isCarrier } from './headers.ts';
 import type { Limits } from './limits.ts';
 import type { Pipeline } from './pipeline.ts';
 import { Refusal } from './refusal.ts';
 import { isGone, type Request, type Response } from './request.ts';
+import { Upgrade } from './streams/upgrade.ts';
 
 /** A listening server. */
 export interface Listening {
@@ -66,6 +70,12 @@ export async function listen(
     session.on('error', (error) => log.info({ err: error.message }, 'an agent\u2019s connection broke'));
   });
   server.on('request', (request, response) => take(request, response as unknown as Response));
+  // What asks to switch where nothing can is a request like others, and refused like them.
+  (server as { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }).shouldUpgradeCallback = mayUpgrade;
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const upgrade = new Upgrade(request, socket, head);
+    take(request, upgrade.response, upgrade);
+  });
   server.on('connect', (_request: Request, to: TLSSocket | Response) => {
     if ('stream' in to) {
       refuse(to as Response, 'MethodNotAllowed', 'Sluice is no proxy for CONNECT');
@@ -76,17 +86,19 @@ export async function listen(
     to.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\n\r\n');
   });
 
-  const take = (request: Request, response: Response): void => {
+  const take = (request: Request, response: Response, upgrade?: Upgrade): void => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     // A stream may be reset before its request is handed out.
     if (isGone(response)) return;
-    if ((request.socket as Carrier)[connectionOf]?.begin(request, response) !== 'taken') return;
+    const connection = (request.socket as Carrier)[connectionOf];
+    if (connection?.begin(request, response) !== 'taken') return;
+    if (upgrade !== undefined) connection.upgraded();
     if (draining.signal.aborted) {
       refuse(response, 'Draining', stopping);
       return;
     }
-    const call = pipeline(request, response);
+    const call = pipeline(request, response, upgrade);
     inHand.add(call);
     void call.finally(() => inHand.delete(call));
   };
@@ -128,6 +140,11 @@ export async function listen(
       for (const socket of connections.keys()) socket.destroy();
     },
   };
+}
+
+/** Whether a request is for a stream, and for a protocol that can carry it; the rest of it is read later. */
+function mayUpgrade({ url = '', headers }: IncomingMessage): boolean {
+  return /\/pods\/[^/]+\/(exec|attach|portforward)\/?(\?|$)/.test(url) && isCarrier(headers.upgrade ?? '');
 }
 
 /** Limits as Node names them. What it has no name for stands in `Connection`, `checkHeaders` and `readBody`. */

@@ -1,0 +1,121 @@
+// The pod of a stream: read by Sluice itself, uncached, for what is decided about; and the Secrets it refers to, so that masking
+// knows them when they are printed.
+import { createHmac, type KeyObject } from 'node:crypto';
+import { impersonationHeaders, podSecrets, podWithoutStatus } from '@sluice/kube';
+import type { Impersonation, MaskRule, StreamPod } from '@sluice/model';
+import { raw } from '@sluice/runtime/raw';
+import type { Call } from '../call.ts';
+import type { Get } from '../get.ts';
+import { type MaskClient, MaskError, type MaskSubject } from '../mask-client.ts';
+import { Refusal } from '../refusal.ts';
+
+/** What is known of the pod. `masked`: as policies see it, without its status. */
+export type KnownPod =
+  | { readonly kind: 'read'; readonly pod: StreamPod; readonly spec: string; readonly masked: Buffer }
+  | { readonly kind: 'absent' | 'unreadable' };
+
+/** Reads pods and their Secrets. */
+export interface Pods {
+  /** Throws `Refusal`: `ClusterUnreachable`, `MaskingUnavailable`. */
+  read(call: Call): Promise<KnownPod>;
+  /** Throws `Refusal` (`ObjectChanged`) where it is not the pod any more that was decided about. */
+  assertSame(call: Call, known: KnownPod): Promise<void>;
+  /**
+   * Has masking remember the values of the Secrets that a pod refers to, as if the agent had been shown their masks. Those
+   * that neither Sluice nor the agent's tier may read stay unknown. Throws `Refusal` (`MaskingUnavailable`).
+   */
+  learnSecrets(call: Call, known: KnownPod, impersonate: Impersonation): Promise<void>;
+}
+
+const json = { accept: 'application/json' } as const;
+/** A pod may refer to as many as it likes; so many are read. */
+const maxSecrets = 64;
+
+export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObject): Pods {
+  const readRaw = async (call: Call): Promise<{ status: number; body: Buffer }> =>
+    get({ target: podTarget(call), call: call.record.id, headers: json }).catch(() => {
+      throw new Refusal('ClusterUnreachable', 'the cluster cannot be asked which pod this is');
+    });
+
+  const parsed = (body: Buffer): { pod: StreamPod; spec: string } | null => {
+    try {
+      const object = JSON.parse(body.toString()) as {
+        readonly metadata?: { readonly uid?: unknown; readonly resourceVersion?: unknown };
+        readonly spec?: unknown;
+      };
+      const { uid, resourceVersion } = object.metadata ?? {};
+      if (typeof uid !== 'string' || typeof resourceVersion !== 'string') return null;
+      const spec = createHmac('sha256', digestKey).update(JSON.stringify(object.spec)).digest('hex');
+      return { pod: { uid, resourceVersion, secrets: podSecrets(object) }, spec };
+    } catch {
+      return null;
+    }
+  };
+
+  return {
+    async read(call) {
+      const { status, body } = await readRaw(call);
+      if (status === 404) return { kind: 'absent' };
+      const found = status === 200 ? parsed(body) : null;
+      if (found === null) return { kind: 'unreadable' };
+      try {
+        const subject = subjectOf(call, 'pods');
+        const as = { form: 'object', direction: 'sent' } as const;
+        const [masked = Buffer.alloc(0)] = await maskClient.values(subject, as, [raw(podWithoutStatus(body))]);
+        return { kind: 'read', ...found, masked };
+      } catch (error) {
+        throw maskingFailed(error);
+      }
+    },
+
+    async assertSame(call, known) {
+      if (known.kind !== 'read') return;
+      const { status, body } = await readRaw(call);
+      const now = status === 200 ? parsed(body) : null;
+      if (now?.pod.uid === known.pod.uid && now.spec === known.spec) return;
+      throw new Refusal('ObjectChanged', 'the pod is another one than was decided about', 'Make the same call again.');
+    },
+
+    async learnSecrets(call, known, impersonate) {
+      if (known.kind !== 'read' || known.pod.secrets.length === 0) return;
+      const { id } = call.record;
+      const tier = { ...json, ...impersonationHeaders(impersonate, call.agent, id) };
+      const readSecret = async (name: string): Promise<Buffer | null> => {
+        const target = `${podTarget(call).replace(/\/pods\/[^/]*$/, '/secrets/')}${encodeURIComponent(name)}`;
+        for (const headers of [json, tier]) {
+          const answer = await get({ target, call: id, headers }).catch(() => null);
+          if (answer?.status === 200) return answer.body;
+        }
+        return null;
+      };
+      const secrets = await Promise.all(known.pod.secrets.slice(0, maxSecrets).map(readSecret));
+      try {
+        const as = { form: 'object', direction: 'shown' } as const;
+        for (const secret of secrets) {
+          if (secret !== null) await maskClient.values(subjectOf(call, 'secrets'), as, [raw(secret)]);
+        }
+      } catch (error) {
+        throw maskingFailed(error);
+      }
+    },
+  };
+}
+
+/** The pod of a call on one of its subresources. */
+function podTarget(call: Call): string {
+  const [path = ''] = call.canonical.target.canonical.split('?', 1);
+  return path.replace(/\/[^/]+\/?$/, '');
+}
+
+const noRules: readonly MaskRule[] = [];
+
+function subjectOf(call: Call, resource: string): MaskSubject {
+  const { attributes } = call.canonical;
+  if (attributes.kind !== 'resource') throw new TypeError('a stream is of a resource');
+  return { agent: call.agent, attributes: { ...attributes, resource, subresource: '' }, rules: noRules };
+}
+
+function maskingFailed(error: unknown): unknown {
+  if (!(error instanceof MaskError)) return error;
+  return new Refusal('MaskingUnavailable', 'Sluice cannot mask the pod for the policies now, so the call was not made');
+}

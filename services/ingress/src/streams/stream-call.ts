@@ -1,0 +1,244 @@
+// The life of an exec, an attach or a port-forward, from the question to its end. The order is the contract
+// (`docs/lifecycle.md`), as for every call.
+import type { IncomingMessage } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { parseStreamRequest, type Refused, statusInsteadOf, TargetError } from '@sluice/kube';
+import type { Allow, Decision, StreamRequest } from '@sluice/model';
+import { raw } from '@sluice/runtime/raw';
+import { bind, type Bound } from '../bind.ts';
+import type { Call } from '../call.ts';
+import { deliver } from '../deliver.ts';
+import { upstreamHeaders } from '../forward.ts';
+import type { Granted } from '../hold.ts';
+import { maskedText, rulesOf } from '../mask-client.ts';
+import type { PipelineParts } from '../pipeline.ts';
+import { Refusal } from '../refusal.ts';
+import { AgentGone, goneSignal } from '../request.ts';
+import { writesArchive } from './archive.ts';
+import type { ChannelsRecord } from './channels-record.ts';
+import { run } from './exec.ts';
+import { cutWords, refusalWords, type Words } from './in-band.ts';
+import type { Leg } from './leg.ts';
+import type { KnownPod } from './pod.ts';
+import { forward } from './port-forward.ts';
+import type { Upgrade } from './upgrade.ts';
+
+/** No cluster says more when it refuses. */
+const maxAnswerBytes = 1024 * 1024;
+
+/** One stream. */
+export class StreamCall {
+  readonly #parts: PipelineParts;
+  readonly #call: Call;
+  readonly #upgrade: Upgrade;
+  readonly #stream: StreamRequest;
+  /** Once the agent's connection has switched protocols. */
+  #agent: Leg | undefined;
+  /** Once the stream runs. */
+  #record: ChannelsRecord | undefined;
+
+  /** Throws `Refusal`. */
+  constructor(parts: PipelineParts, call: Call, upgrade: Upgrade) {
+    this.#parts = parts;
+    this.#call = call;
+    this.#upgrade = upgrade;
+    const { attributes, target } = call.canonical;
+    try {
+      this.#stream = parseStreamRequest(attributes, target) as StreamRequest;
+    } catch (error) {
+      if (!(error instanceof TargetError)) throw error;
+      throw new Refusal('TargetNotCanonical', error.message);
+    }
+    upgrade.check(this.#stream);
+  }
+
+  /** Decides, connects and carries. Writes the outcome of what ends in order. Throws `Refusal`, and `AgentGone`. */
+  async carry(): Promise<void> {
+    const { ask, failpoint, maskClient, pods } = this.#parts;
+    const call = this.#call;
+    call.took(raw(Buffer.alloc(0)));
+    const pod = await pods.read(call);
+    call.streams(this.#stream, pod);
+    await failpoint('before-ask');
+    const question = call.question();
+    const decision = await ask(question.request, question.body);
+    await call.decided(decision, maskClient);
+    if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+    const granted = decision.effect === 'ask' ? await this.#held(decision, pod) : undefined;
+    const allow = decision.effect === 'ask' ? (granted as Granted).decision : decision;
+    await failpoint('before-ack');
+    await Promise.all([call.writeAhead(), failpoint('after-publish')]);
+    await failpoint('after-ack');
+    if (this.#gone.aborted) throw new AgentGone();
+    await granted?.take();
+    await failpoint('after-take');
+    const decideAgain = (port?: number): Promise<Decision> => {
+      const request = granted?.request ?? question.request;
+      return ask(port === undefined ? request : { ...request, port }, question.body);
+    };
+    const bound = bind(this.#parts, call, { decision: allow, decideAgain, grantEndsMs: granted?.expiresAtMs });
+    let end: 'known' | 'unknown' = 'unknown';
+    try {
+      await this.#open(allow, bound, pod, decideAgain);
+      end = 'known';
+    } catch (error) {
+      // The command was begun, and that is what was granted.
+      if (this.#record !== undefined || (error instanceof Refusal && error.reasonCode !== 'EffectUnknown')) end = 'known';
+      throw error;
+    } finally {
+      bound.release();
+      granted?.conclude(end);
+    }
+  }
+
+  /** Whether it runs: what ends it now cuts it. */
+  get isRunning(): boolean {
+    return this.#record !== undefined;
+  }
+
+  /** Whether a refusal can be said on the stream itself, where clients show it and do not try another protocol. */
+  get speaksInBand(): boolean {
+    return this.#stream.kind !== 'portforward';
+  }
+
+  /** Tells the agent why there is no stream, or no more. What is said on a running one is recorded first. Never rejects. */
+  async tell(refused: Refused): Promise<void> {
+    // Each connection of a port-forward has been told.
+    if (!this.speaksInBand) return;
+    try {
+      const agent = (this.#agent ??= await this.#upgrade.acceptChannels(this.#stream));
+      const words = this.isRunning ? cutWords(agent, this.#stream, refused) : refusalWords(agent, this.#stream, refused);
+      await this.#say(agent, words);
+    } catch {
+      this.#upgrade.destroy();
+    }
+  }
+
+  /** Writes down the last words, before the outcome says how it all ended. */
+  async #say(agent: Leg, words: Words): Promise<void> {
+    const record = this.#record;
+    for (const [channel, bytes] of words) {
+      if (bytes.length > 0) record?.conclude(channel, bytes);
+      agent.send(channel, bytes);
+    }
+    this.#told = agent.close();
+  }
+
+  /** Resolves when the agent has taken its last words, or has had the time. */
+  async closed(): Promise<void> {
+    await this.#told;
+    this.#upgrade.destroy();
+  }
+  #told: Promise<void> = Promise.resolve();
+
+  get #gone(): AbortSignal {
+    return this.#agent?.gone ?? goneSignal(this.#upgrade.response);
+  }
+
+  /** The upgrade is accepted meanwhile, so that no client gives up on it; what the agent sends waits. */
+  async #held(decision: Extract<Decision, { effect: 'ask' }>, pod: KnownPod): Promise<Granted> {
+    if (this.speaksInBand) this.#agent = await this.#upgrade.acceptChannels(this.#stream);
+    const granted = await this.#parts.hold(this.#call, decision, this.#gone);
+    await this.#parts.pods.assertSame(this.#call, pod);
+    return granted;
+  }
+
+  async #open(
+    allow: Allow,
+    { cut }: Bound,
+    pod: KnownPod,
+    decide: (port: number) => Promise<Decision>,
+  ): Promise<void> {
+    const { connect, failpoint, maskClient, pods } = this.#parts;
+    const call = this.#call;
+    const { impersonate, mask, record: level } = allow.obligations;
+    const outgoing = { call: call.record.id, canonical: call.canonical, agent: call.agent, impersonate };
+    const connecting = {
+      stream: this.#stream,
+      target: call.canonical.target.canonical,
+      headers: upstreamHeaders(this.#upgrade.request, { ...outgoing, body: call.body }),
+      over: AbortSignal.any([cut, this.#gone]),
+    };
+    const subject = { agent: call.agent, attributes: call.canonical.attributes, rules: rulesOf(allow.obligations) };
+    this.#parts.assertInForce(allow);
+    if (this.#stream.kind === 'portforward') {
+      const connected = await connect.spdy(connecting, ['portforward.k8s.io']);
+      if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
+      await failpoint('after-first-upstream-byte');
+      const forwards = await this.#upgrade.acceptForwards(this.#stream);
+      const record = (this.#record = call.record.channels());
+      Object.assign(record.facts, {
+        client: forwards.protocol,
+        upstream: `SPDY/3.1 ${connected.end.protocol}`,
+        unmasked: true,
+      });
+      const isCaptured = level === 'full';
+      const what = { agent: forwards, cluster: connected.end, record, maskClient, subject, isCaptured };
+      await forward({ ...what, decide, cut });
+      await this.#completed();
+      return;
+    }
+    const learned = pods.learnSecrets(call, pod, impersonate);
+    learned.catch(() => undefined);
+    const connected = await connect.channels(connecting);
+    if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
+    const cluster = connected.end;
+    try {
+      await failpoint('after-first-upstream-byte');
+      await learned;
+      const agent = (this.#agent ??= await this.#upgrade.acceptChannels(this.#stream));
+      const record = (this.#record = call.record.channels());
+      record.facts.client = agent.protocol;
+      record.facts.upstream = cluster.protocol;
+      const { stdin, tty } = this.#stream;
+      const inputAllowed = stdin ? pods.assertSame(call, pod) : Promise.resolve();
+      inputAllowed.catch(() => undefined);
+      const isTyped = stdin || tty;
+      const what = { isTyped, isArchive: writesArchive(this.#stream.command), showsRaw: mask === 'none' };
+      await run({ agent, cluster, record, maskClient, subject, ...what, inputAllowed, cut });
+      await this.#completed();
+      this.#told = agent.close();
+    } finally {
+      cluster.destroy();
+    }
+  }
+
+  async #completed(): Promise<void> {
+    await this.#parts.failpoint('before-outcome');
+    this.#call.record.outcome('completed', switched);
+  }
+
+  /** The cluster answers with a `Status` instead of a stream. */
+  async #refusedBy(answer: IncomingMessage, allow: Allow, cut: AbortSignal): Promise<void> {
+    const { maskClient } = this.#parts;
+    const { canonical, agent, record } = this.#call;
+    const subject = { agent, attributes: canonical.attributes, rules: rulesOf(allow.obligations) };
+    if (this.#agent === undefined) {
+      const isRecordFull = allow.obligations.record === 'full';
+      const delivery = { canonical, subject, shows: 'masked', record, maskClient, isRecordFull, cut } as const;
+      await deliver(answer, this.#upgrade.response, { ...delivery, atEnd: () => undefined });
+      return;
+    }
+    const code = answer.statusCode ?? 502;
+    let bytes = 0;
+    answer.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxAnswerBytes) answer.destroy(new Error('too much'));
+    });
+    const said = await buffer(answer).catch(() => Buffer.alloc(0));
+    const message = await maskedText(maskClient, subject, messageIn(said) ?? messageIn(statusInsteadOf(code)) ?? '');
+    throw new Refusal('StreamRefused', `the cluster refuses the stream: ${message}`);
+  }
+}
+
+/** HTTP status of a switch of protocols. */
+const switched = 101;
+
+function messageIn(status: Buffer | string): string | null {
+  try {
+    const { message } = JSON.parse(status.toString()) as { readonly message?: unknown };
+    return typeof message === 'string' ? message : null;
+  } catch {
+    return null;
+  }
+}
