@@ -144,7 +144,7 @@ async function send({ client }: Row, load: Load): Promise<void> {
   const values = load.values.map((value) => raw(value));
   const subject = subjectOf(load);
   if (load.form === 'object') await client.values(subject, { form: 'object', direction: 'shown' }, values);
-  else for (const value of values) await client.text(subject, value, '', 'more');
+  else for (const value of values) await client.text(subject, { direction: 'shown' }, value, '', 'more');
 }
 
 async function measureSpeeds(rows: readonly Row[]) {

@@ -24,6 +24,7 @@ function liveCall(...answers: (() => Decision)[]) {
   let asked = 0;
   const remove = calls.add({
     id: 'c',
+    session: 'day',
     decision: allow('u'),
     decideAgain: async () => (answers[asked++] ?? last)(),
     cut: (why) => cuts.push(why),
