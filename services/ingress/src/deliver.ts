@@ -51,8 +51,10 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
   const isWrite = canonical.method !== 'GET' && canonical.method !== 'HEAD';
   const isStream = isWatch(delivery, answer);
   const isWhole = isWrite || isStream || isFollowed(canonical) || delivery.isRecordFull;
-  const recorded = recordedAs[treatment];
-  const showsRaw = delivery.shows === 'raw' && recorded === 'masked';
+  const isUnmasked = treatment === 'unmasked';
+  // Where a policy wants it, a copy is masked as a text for the record.
+  const recorded = isUnmasked && !delivery.isRecordFull ? 'digest' : recordedAs[treatment];
+  const showsRaw = isUnmasked || (delivery.shows === 'raw' && recorded === 'masked');
   const body = record.response({ status, contentType }, { recorded, ...(showsRaw && { delivered: 'raw' }) }, isWhole);
   const live = isStream || isFollowed(canonical);
   const headers = await deliveredHeaders(answer, contentType, delivery);
@@ -68,6 +70,7 @@ export async function deliver(answer: IncomingMessage, response: Response, deliv
     for await (const passing of treated(answer, treatment, delivery)) {
       // What the agent is shown goes out behind its masked form, never ahead of it.
       await body.append(passing.masked, over);
+      if (recorded === 'digest') body.count(passing.raw.length);
       const bytes = showsRaw ? passing.raw : passing.masked;
       if (held !== undefined) await out.send(held, delivery.cut);
       if (live) await out.send(bytes, delivery.cut);
@@ -127,6 +130,7 @@ const recordedAs = {
   plain: 'plain',
   text: 'masked',
   substitute: 'plain',
+  unmasked: 'masked',
 } as const satisfies Record<Treatment, BodyNote['recorded']>;
 
 async function* treated(answer: IncomingMessage, treatment: Treatment, delivery: Delivery): AsyncGenerator<Passing> {
@@ -142,6 +146,10 @@ async function* treated(answer: IncomingMessage, treatment: Treatment, delivery:
       return yield* maskedJson(arriving(answer), isWatch(delivery, answer) ? 'watch' : 'document', maskClient, subject);
     case 'text':
       return yield* maskedTextOf(arriving(answer), maskClient, subject);
+    case 'unmasked':
+      if (delivery.isRecordFull) return yield* maskedTextOf(arriving(answer), maskClient, subject);
+      for await (const chunk of arriving(answer)) yield { masked: Buffer.alloc(0), raw: raw(chunk) };
+      return;
     case 'plain':
       for await (const chunk of arriving(answer)) yield { masked: chunk, raw: raw(chunk) };
   }

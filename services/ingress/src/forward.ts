@@ -5,6 +5,7 @@ import type { Agent, Impersonation } from '@sluice/model';
 import type { ClusterConnection } from '@sluice/runtime/cluster';
 import http2Proxy from 'http2-proxy';
 import type { Body } from './body.ts';
+import { isStreamOf } from './headers.ts';
 import { Refusal } from './refusal.ts';
 import { type CanonicalRequest, header, type Request, type Response } from './request.ts';
 
@@ -149,6 +150,8 @@ export function upstreamHeaders(
   const accept = header(request, 'accept');
   if (canonical.attributes.kind === 'nonResource') {
     if (accept !== '') headers['accept'] = accept;
+  } else if (isStreamOf(canonical.attributes)) {
+    // With any media type named, an API server answers 406 instead of switching protocols.
   } else if (canonical.attributes.subresource === 'log') {
     headers['accept'] = accept === '' ? '*/*' : accept;
   } else {

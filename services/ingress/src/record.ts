@@ -226,6 +226,11 @@ export class ResponseRecord {
     await this.settled();
   }
 
+  /** Of an answer that is not recorded, only how long it is. */
+  count(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
   /** Waits until everything recorded is acknowledged: the last byte goes out after that. Throws `Refusal`. */
   settled(): Promise<void> {
     return this.#frames.settled();

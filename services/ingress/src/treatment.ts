@@ -1,13 +1,13 @@
 // What becomes of an answer, by what the cluster says it is. Pure.
 import type { IncomingHttpHeaders } from 'node:http';
-import type { RequestAttributes } from '@sluice/model';
+import type { RequestAttributes, ResourceAttributes } from '@sluice/model';
 import { Refusal } from './refusal.ts';
 
 /**
  * `mask`: JSON. `text`: masked as it comes. `plain`: carries no values. `substitute`: an error in words that cannot be
- * masked; a `Status` takes its place.
+ * masked; a `Status` takes its place. `unmasked`: what only a proxied server knows how to read; the agent gets it as it is.
  */
-export type Treatment = 'mask' | 'plain' | 'text' | 'substitute';
+export type Treatment = 'mask' | 'plain' | 'text' | 'substitute' | 'unmasked';
 
 /** The head of an answer. */
 interface Head {
@@ -30,15 +30,23 @@ export function treatmentOf(attributes: RequestAttributes, { statusCode: status 
   if (attributes.kind === 'nonResource' && valueFree.test(attributes.path)) return 'plain';
   const { type, charset } = mediaType(headers['content-type'] ?? '');
   if (type === 'application/json' || headers['content-length'] === '0' || status === 204) return 'mask';
-  if (attributes.kind === 'resource' && status >= 400) return 'substitute';
+  const isProxied = attributes.kind === 'resource' && isProxy(attributes);
+  if (attributes.kind === 'resource' && status >= 400 && !isProxied) return 'substitute';
   if (isText(attributes, type) && readableCharsets.has(charset)) return 'text';
+  if (isProxied) return 'unmasked';
   if (status >= 400) return 'substitute';
   throw withheld('the cluster answered in a media type that Sluice cannot mask');
 }
 
-/** Of resources only logs are texts: anything else was asked for as JSON. */
+/** Behind a proxy stands another server, which answers in whatever it likes. */
+function isProxy({ verb, subresource }: ResourceAttributes): boolean {
+  return verb === 'proxy' || subresource === 'proxy';
+}
+
+/** Of resources only logs, and what comes through a proxy, are texts: anything else was asked for as JSON. */
 function isText(attributes: RequestAttributes, type: string): boolean {
-  if (attributes.kind === 'nonResource') return type.startsWith('text/') || type === 'application/openmetrics-text';
+  if (attributes.kind === 'nonResource' || isProxy(attributes))
+    return type.startsWith('text/') || type === 'application/openmetrics-text';
   const { apiGroup, resource, subresource } = attributes;
   return apiGroup === '' && resource === 'pods' && subresource === 'log' && type === 'text/plain';
 }
