@@ -27,6 +27,7 @@ import {
 } from './request.ts';
 import type { Connect } from './streams/connect.ts';
 import type { Pods } from './streams/pod.ts';
+import { RefusedPairs } from './streams/refused-pairs.ts';
 import { StreamCall } from './streams/stream-call.ts';
 import type { Upgrade } from './streams/upgrade.ts';
 import { refuseMasks } from './write-back.ts';
@@ -71,6 +72,7 @@ export type Pipeline = (request: Request, response: Response, upgrade?: Upgrade)
  */
 export function createPipeline(parts: PipelineParts): Pipeline {
   const { authenticate, lease, ledger, limits, log, maskClient } = parts;
+  const pairs = new RefusedPairs<Told>();
 
   return async (request, response, upgrade) => {
     let call: Call | undefined;
@@ -79,6 +81,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       if (!ledger.healthy()) throw new Refusal('RecordUnavailable', 'Sluice cannot record calls now, so it takes none');
       const canonical = canonicalise(request, limits);
       const caller = await authenticate(request);
+      const told = upgrade && pairs.takeSecond(caller.agent, canonical);
+      if (told !== undefined) return answer(response, told, limits);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, caller);
       await call.readTarget(maskClient);
@@ -92,7 +96,8 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       call.record.outcome('aborted', 0);
     } catch (error) {
       const refusal = error instanceof Refusal ? error : unexpected(error, call, log);
-      await end(parts, response, { call, stream }, refusal);
+      const told = await end(parts, response, { call, stream }, refusal);
+      if (upgrade && call && told?.code === forbidden) pairs.refused(call.agent, call.canonical, told);
     }
     await stream?.closed();
   };
@@ -208,13 +213,19 @@ function unexpected(error: unknown, call: Call | undefined, log: Logger): Refusa
   return new Refusal('RecordUnavailable', 'Sluice failed before the call went to the cluster');
 }
 
-/** The failure exit of every stage: record the refusal, then answer it; cut what has been answered in part. */
+/** What an agent was told. */
+type Told = ReturnType<typeof refusalStatus>;
+
+/**
+ * The failure exit of every stage: record the refusal, then answer it; cut what has been answered in part. Returns what was
+ * answered as HTTP.
+ */
 async function end(
   { limits, log, stop }: PipelineParts,
   response: Response,
   { call, stream }: { readonly call: Call | undefined; readonly stream: StreamCall | undefined },
   why: Refusal | AgentGone,
-): Promise<void> {
+): Promise<Told | undefined> {
   const record = call?.record;
   let refusal = why;
   if (call !== undefined && !call.record.written && refusal instanceof Refusal) {
@@ -226,7 +237,7 @@ async function end(
   if (refusal instanceof AgentGone || isGone(response)) {
     if (stop.aborted) record?.outcome('cut', 0, 'Draining');
     else record?.outcome('aborted', 0);
-    return;
+    return undefined;
   }
   if (call === undefined) log.warn({ reasonCode: refusal.reasonCode }, 'refused somebody unknown');
   const { reasonCode, message, hint, approval } = refusal;
@@ -234,21 +245,26 @@ async function end(
   if (stream?.isRunning === true) {
     await stream.tell(refused);
     record?.outcome(reasonCode === 'EffectUnknown' ? 'failed' : 'cut', switched, reasonCode, message);
-    return;
+    return undefined;
   }
   if (response.headersSent) {
     record?.outcome('cut', response.statusCode, reasonCode, message);
     breakOff(response);
-    return;
+    return undefined;
   }
   const status = refusalStatus(refused);
   record?.outcome(outcomeOf(reasonCode), status.code, reasonCode);
-  if (stream?.speaksInBand === true) await stream.tell(refused);
-  else answer(response, status, limits);
+  if (stream?.speaksInBand === true) {
+    await stream.tell(refused);
+    return undefined;
+  }
+  answer(response, status, limits);
+  return status;
 }
 
-/** HTTP status of a stream that has begun. */
+/** HTTP status of a stream that has begun, and of a refusal that a policy makes. */
 const switched = 101;
+const forbidden = 403;
 
 function outcomeOf(reasonCode: ReasonCode): 'refused' | 'failed' | 'cut' {
   if (reasonCode === 'EffectUnknown') return 'failed';

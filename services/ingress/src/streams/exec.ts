@@ -8,6 +8,7 @@ import { Refusal } from '../refusal.ts';
 import { AgentGone } from '../request.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import { type Leg, type LegEvent, StreamError } from './leg.ts';
+import { Resizes } from './resizes.ts';
 
 /** What a stream runs with. */
 export interface Running {
@@ -30,9 +31,6 @@ export interface Running {
 
 /** A `Status` has no more. Bytes. */
 const maxStatusBytes = 64 * 1024;
-/** Of a resize: a few pairs of numbers. */
-const maxResizeBytes = 1024;
-const resizes = /^(\s*\{\s*"Width"\s*:\s*\d{1,5}\s*,\s*"Height"\s*:\s*\d{1,5}\s*\}\s*)+$/;
 /** What may be the beginning of a secret is not held for longer, when nothing follows. Milliseconds. */
 const quietMs = { typed: 300, other: 1_000 } as const;
 
@@ -61,9 +59,9 @@ export async function run(running: Running): Promise<void> {
 class Pumps implements CallOver {
   readonly #running: Running;
   readonly #texts = new Map<Channel, MaskedText>();
+  readonly #resizes = new Resizes();
   readonly signal: AbortSignal;
   #isOver = false;
-  #resizes = '';
 
   constructor(running: Running) {
     this.#running = running;
@@ -182,21 +180,17 @@ class Pumps implements CallOver {
     await agent.drained();
   }
 
-  /** Only numbers get through: nothing that is said here is masked. */
   async #resize(bytes: Buffer): Promise<void> {
     const { cluster, record } = this.#running;
-    this.#resizes += bytes.toString('latin1');
-    if (!resizes.test(this.#resizes)) {
-      if (this.#resizes.length <= maxResizeBytes && !/[^\s{}":,\w]/.test(this.#resizes)) return;
+    const sizes = this.#resizes.push(bytes);
+    if (sizes === null)
       throw new Refusal('StreamNotReadable', 'the agent resizes its terminal to something that is no size');
-    }
-    const whole = Buffer.from(this.#resizes);
-    this.#resizes = '';
-    await record.claim(whole.length, this);
+    if (sizes.length === 0) return;
+    await record.claim(sizes.length, this);
     this.throwIfOver();
-    await record.input('resize', whole);
+    await record.input('resize', sizes);
     this.throwIfOver();
-    cluster.send('resize', whole);
+    cluster.send('resize', sizes);
   }
 
   async #tellEnd(status: Buffer): Promise<void> {

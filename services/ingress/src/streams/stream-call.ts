@@ -36,6 +36,8 @@ export class StreamCall {
   #agent: Leg | undefined;
   /** Once the stream runs. */
   #record: ChannelsRecord | undefined;
+  /** Resolves when the agent has had the time for its last words. */
+  #told: Promise<void> = Promise.resolve();
 
   /** Throws `Refusal`. */
   constructor(parts: PipelineParts, call: Call, upgrade: Upgrade) {
@@ -127,9 +129,9 @@ export class StreamCall {
   /** Resolves when the agent has taken its last words, or has had the time. */
   async closed(): Promise<void> {
     await this.#told;
-    this.#upgrade.destroy();
+    // What was answered as HTTP closes by itself.
+    if (!this.#upgrade.response.headersSent) this.#upgrade.destroy();
   }
-  #told: Promise<void> = Promise.resolve();
 
   get #gone(): AbortSignal {
     return this.#agent?.gone ?? goneSignal(this.#upgrade.response);
