@@ -1,0 +1,86 @@
+import { JsonCursor, openBrace } from './json.ts';
+
+/** Where a pod finds the token of its own service account. */
+const ownTokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** Volumes whose driver reads a Secret named by a `secretRef`, in the pod's own namespace. */
+const driversWithSecret = ['cephfs', 'flexVolume', 'iscsi', 'rbd', 'scaleIO', 'storageos'];
+
+/**
+ * Names of the Secrets that a pod refers to, each once and in order: environment, volumes, image pull. A volume that is
+ * mounted as the token of the service account and nowhere else does not count. What is no pod refers to none.
+ */
+export function podSecrets(pod: unknown): string[] {
+  const spec = at(pod, 'spec');
+  const containers = ['containers', 'initContainers', 'ephemeralContainers'].flatMap((key) => list(at(spec, key)));
+  const named = [
+    ...containers.flatMap((container) => [
+      ...list(at(container, 'env')).map((variable) => at(variable, 'valueFrom', 'secretKeyRef', 'name')),
+      ...list(at(container, 'envFrom')).map((source) => at(source, 'secretRef', 'name')),
+    ]),
+    ...list(at(spec, 'volumes'))
+      .filter((volume) => !isOwnToken(volume, containers))
+      .flatMap(volumeSecrets),
+    ...list(at(spec, 'imagePullSecrets')).map((reference) => at(reference, 'name')),
+  ];
+  return [...new Set(named.filter((name): name is string => typeof name === 'string' && name !== ''))].toSorted();
+}
+
+function volumeSecrets(volume: unknown): unknown[] {
+  return [
+    at(volume, 'secret', 'secretName'),
+    at(volume, 'azureFile', 'secretName'),
+    at(volume, 'csi', 'nodePublishSecretRef', 'name'),
+    ...driversWithSecret.map((driver) => at(volume, driver, 'secretRef', 'name')),
+    ...list(at(volume, 'projected', 'sources')).map((source) => at(source, 'secret', 'name')),
+  ];
+}
+
+function isOwnToken(volume: unknown, containers: readonly unknown[]): boolean {
+  const name = at(volume, 'name');
+  const mounts = containers.flatMap((container) => list(at(container, 'volumeMounts')));
+  const paths = mounts.filter((mount) => at(mount, 'name') === name).map((mount) => at(mount, 'mountPath'));
+  return paths.length > 0 && paths.every((path) => path === ownTokenPath);
+}
+
+function at(value: unknown, ...keys: readonly string[]): unknown {
+  return keys.reduce<unknown>(
+    (found, key) =>
+      typeof found === 'object' && found !== null && Object.hasOwn(found, key)
+        ? (found as Record<string, unknown>)[key]
+        : undefined,
+    value,
+  );
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+/**
+ * A pod as JSON without `status` and `metadata.managedFields`; every other value stands byte for byte. Throws `JsonError`
+ * where it is no JSON object.
+ */
+export function podWithoutStatus(json: Buffer): Buffer {
+  const cursor = new JsonCursor(json);
+  const pod = without(cursor, 'status', (key) => (key === 'metadata' ? 'managedFields' : undefined));
+  cursor.end();
+  return pod;
+}
+
+/** Takes an object and leaves a member out; of members that `inner` names one for, that one as well. */
+function without(cursor: JsonCursor, dropped: string, inner: (key: string) => string | undefined): Buffer {
+  const kept: Buffer[] = [];
+  cursor.object((key, span) => {
+    const innerDropped = inner(key);
+    if (innerDropped !== undefined && cursor.peek() === openBrace) {
+      const name = cursor.bytes.subarray(span.start - 1, span.end + 1);
+      kept.push(Buffer.concat([name, Buffer.from(':'), without(cursor, innerDropped, () => undefined)]));
+      return;
+    }
+    cursor.skip();
+    if (key !== dropped) kept.push(cursor.bytes.subarray(span.start - 1, cursor.at));
+  });
+  const members = kept.flatMap((member, index) => (index === 0 ? [member] : [Buffer.from(','), member]));
+  return Buffer.concat([Buffer.from('{'), ...members, Buffer.from('}')]);
+}
