@@ -317,12 +317,13 @@ class Shell {
         add(value);
         continue;
       }
+      if (value === '') continue;
       if (/^\s/.test(value)) isOpen = false;
       for (const field of value.split(/\s+/).filter((text) => text !== '')) {
         add(field);
         isOpen = false;
       }
-      isOpen = value !== '' && !/\s$/.test(value);
+      isOpen = !/\s$/.test(value);
     }
     return fields;
   }

@@ -100,7 +100,7 @@ async function speakSpdy({ socket, head, asked, protocol, container, ports, tap 
 async function speakWebSocket(accepted: Accepted): Promise<void> {
   const { request, socket, head, asked, protocol, container, ports, tap } = accepted;
   if (protocol === tunnelProtocol) return forwardSpdy(await acceptTunnel(request, socket, head), none, ports, tap);
-  const channels = await acceptChannels(request, socket, head);
+  const channels = await acceptChannels(request, socket, head, protocol);
   if (container === undefined) return forwardChannels(channels, asked.ports, ports, tap);
   await runStream(container, asked, new WebSocketWire(channels, tap));
 }

@@ -37,13 +37,7 @@ const closeChannel = 255;
 /** SPDY inside the messages of a WebSocket, for port-forward. */
 export const tunnelProtocol = 'SPDY/3.1+portforward.k8s.io';
 
-const channelSockets = new WebSocketServer({
-  noServer: true,
-  perMessageDeflate: false,
-  maxPayload: maxMessageBytes,
-  // Which one it is was settled before the handshake.
-  handleProtocols: (_offered, request) => chosenWebSocket(request, 'exec', 'all') ?? false,
-});
+const channelSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
 
 const tunnels = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
 tunnels.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${tunnelProtocol}`));
@@ -64,8 +58,16 @@ export function chosenWebSocket(
   return known.find((name) => offered.includes(name));
 }
 
-/** Does the handshake. */
-export function acceptChannels(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<ChannelSocket> {
+/** Does the handshake for a protocol that was chosen. */
+export function acceptChannels(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  protocol: string,
+): Promise<ChannelSocket> {
+  // The library takes the first it sees.
+  if (protocol === '') delete request.headers['sec-websocket-protocol'];
+  else request.headers['sec-websocket-protocol'] = protocol;
   return new Promise((resolve) =>
     channelSockets.handleUpgrade(request, socket, head, (webSocket) => resolve(new ChannelSocket(webSocket))),
   );
