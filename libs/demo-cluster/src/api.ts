@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { StreamRequest } from '@sluice/model';
 import { parse } from 'yaml';
 import { refuseGone, refuseOther, refuseUnmet } from './conflicts.ts';
 import { admit, discard, keep } from './controllers.ts';
@@ -9,7 +10,6 @@ import { ApiError, at, isObject, type Json, listAt, type Stored, textAt } from '
 import { applyPatch } from './patch.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { type Change, notFound, type Store } from './store.ts';
-import { isStream } from './streams.ts';
 import { metadataOf, tableOf } from './table.ts';
 
 /** A request, as far as the API cares. */
@@ -298,6 +298,11 @@ function scale(store: Store, found: Located, request: ApiRequest): ApiAnswer {
   const spec = { ...(current['spec'] as Json), replicas: Number(textAt(wanted, 'spec', 'replicas')) };
   const scaled = changed(kind, current, { ...current, metadata, spec }, request);
   return json(200, scaleOf(save(store, found, request.query, scaled)));
+}
+
+/** Subresources that are answered with an upgrade. */
+export function isStream(subresource: string): subresource is StreamRequest['kind'] {
+  return subresource === 'exec' || subresource === 'attach' || subresource === 'portforward';
 }
 
 /** What is behind a pod or a node; the method does not matter. */

@@ -44,7 +44,7 @@ export class Container {
   async run(argv: readonly string[], stdio: Stdio, signal: AbortSignal): Promise<number> {
     const [name = '', ...args] = argv;
     const stop = AbortSignal.any([signal, this.ended]);
-    const job = { ...stdio, container: this, name, args, env: this.env, directory: '/', signal: stop };
+    const job = { ...stdio, container: this, name, args, env: this.env, directory: '/', depth: 0, signal: stop };
     // A shell takes interrupts itself; of anything else they are the end.
     const interrupt = new AbortController();
     if (stdio.terminal !== undefined) stdio.terminal.onInterrupt = () => interrupt.abort(new Killed(130));

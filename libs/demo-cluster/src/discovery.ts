@@ -68,8 +68,15 @@ function resourceList(group: string): Json {
       });
       if (kind.resource === 'pods') {
         const eviction = { ...subresource('eviction', ['create'], 'Eviction'), group: 'policy', version: 'v1' };
-        return [entry, eviction, subresource('log', ['get'])];
+        const streams = Object.entries({
+          attach: 'PodAttachOptions',
+          exec: 'PodExecOptions',
+          portforward: 'PodPortForwardOptions',
+          proxy: 'PodProxyOptions',
+        }).map(([name, options]) => subresource(name, ['create', 'get'], options));
+        return [entry, eviction, subresource('log', ['get']), ...streams];
       }
+      if (kind.resource === 'nodes') return [entry, subresource('proxy', ['create', 'get'], 'NodeProxyOptions')];
       if (kind.resource === 'deployments') {
         const scale = {
           ...subresource('scale', ['get', 'patch', 'update'], 'Scale'),

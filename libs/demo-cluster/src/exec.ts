@@ -10,7 +10,8 @@ export interface Incoming {
   /** Resolves when more may come. */
   readonly stdin: (bytes: Buffer) => Promise<void>;
   readonly end: () => void;
-  readonly resize: (columns: number, rows: number) => void;
+  /** Takes `{"Width":80,"Height":24}`. */
+  readonly resize: (bytes: Buffer) => void;
 }
 
 /** An open exec or attach, whatever it is spoken over. */
@@ -31,14 +32,15 @@ export async function runStream(container: Container, request: StreamRequest, wi
 }
 
 async function exec(container: Container, request: StreamRequest, wire: Wire): Promise<void> {
-  const stdout: Sink = { write: (bytes) => wire.send('stdout', bytes) };
-  const stderr: Sink = { write: (bytes) => wire.send('stderr', bytes) };
+  // Who did not ask for it does not get it.
+  const stdout: Sink = { write: async (bytes) => (request.stdout ? wire.send('stdout', bytes) : undefined) };
+  const stderr: Sink = { write: async (bytes) => (request.stderr ? wire.send('stderr', bytes) : undefined) };
   if (request.tty) {
     const terminal = new Terminal(stdout);
     wire.receive({
       stdin: (bytes) => terminal.type(bytes),
       end: () => terminal.input.end(),
-      resize: (columns, rows) => void Object.assign(terminal, { columns, rows }),
+      resize: (bytes) => resize(terminal, bytes),
     });
     if (!request.stdin) terminal.input.end();
     const stdio = { stdin: terminal.input, stdout: terminal.output, stderr: terminal.output, terminal };
@@ -67,13 +69,23 @@ async function attach({ main, ended }: Container, request: StreamRequest, wire: 
       else await terminal.type(bytes);
     },
     end: () => undefined,
-    resize: (columns, rows) => void (terminal !== undefined && Object.assign(terminal, { columns, rows })),
+    resize: (bytes) => {
+      if (terminal !== undefined) resize(terminal, bytes);
+    },
   });
   const detach = main.attach({ write: (bytes) => wire.send('stdout', bytes) });
   const over = AbortSignal.any([ended, wire.gone]);
   if (!over.aborted) await new Promise((resolve) => over.addEventListener('abort', resolve, { once: true }));
   detach();
   wire.finish(over.reason instanceof Killed ? over.reason.exitCode : 0);
+}
+
+function resize(terminal: Terminal, bytes: Buffer): void {
+  const { Width: columns = 80, Height: rows = 24 } = JSON.parse(bytes.toString()) as {
+    Width?: number;
+    Height?: number;
+  };
+  Object.assign(terminal, { columns, rows });
 }
 
 /** How an exec ended, as the API server says it. */

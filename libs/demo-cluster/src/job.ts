@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Container } from './container.ts';
 import { FileError } from './files.ts';
 import { orAborted, type Pipe, type Sink } from './pipe.ts';
@@ -19,6 +20,8 @@ export interface Job extends Stdio {
   readonly args: readonly string[];
   readonly env: ReadonlyMap<string, string>;
   readonly directory: string;
+  /** Of the shells it is inside of. */
+  readonly depth: number;
   readonly signal: AbortSignal;
 }
 
@@ -32,8 +35,19 @@ export class Killed extends Error {
   }
 }
 
+/** What a command may hold of what it reads, in one piece. */
+export const maxTextBytes = 1_048_576;
+
+let turns = 0;
+
+/** Lets everything else have its turn now and then: a command that only ever reads and writes in memory would not. */
+export async function yieldNow(): Promise<void> {
+  if (++turns % 32 === 0) await setImmediate();
+}
+
 /** Writes, and waits for room. */
 export async function put(job: Job, bytes: Buffer | string): Promise<void> {
+  await yieldNow();
   await orAborted(job.stdout.write(typeof bytes === 'string' ? Buffer.from(bytes) : bytes), job.signal);
 }
 
@@ -52,7 +66,11 @@ export async function* input(job: Job, paths: readonly string[]): AsyncGenerator
   for (const path of paths.length === 0 ? ['-'] : paths) {
     if (path !== '-' && path !== '/dev/stdin') {
       try {
-        yield* job.container.files.read(absolute(job, path));
+        for (const bytes of job.container.files.read(absolute(job, path))) {
+          await yieldNow();
+          job.signal.throwIfAborted();
+          yield bytes;
+        }
       } catch (error) {
         throw error instanceof FileError ? new FileError(`${path}: ${error.message}`) : error;
       }
@@ -70,6 +88,29 @@ export async function* lines(chunks: AsyncIterable<Buffer>): AsyncGenerator<stri
     const parts = (rest + chunk.toString('latin1')).split('\n');
     rest = parts.pop() ?? '';
     for (const line of parts) yield `${line}\n`;
+    // Without an end of line it would grow for ever.
+    if (rest.length > maxTextBytes) yield rest;
+    if (rest.length > maxTextBytes) rest = '';
   }
   if (rest !== '') yield rest;
+}
+
+/** Writes; the exit code of success. */
+export async function say(job: Job, text: string): Promise<number> {
+  await put(job, text);
+  return 0;
+}
+
+/** Arguments that are no options. */
+export function operands({ args }: Job): string[] {
+  return args.filter((arg) => arg === '-' || !arg.startsWith('-'));
+}
+
+export function has({ args }: Job, letter: string): boolean {
+  return args.some((arg) => /^-[A-Za-z0-9]+$/.test(arg) && arg.includes(letter));
+}
+
+export function sizeOf(text: string): number {
+  const unit = { k: 1024, K: 1024, M: 1_048_576, G: 1_073_741_824 }[text.at(-1) ?? ''];
+  return unit === undefined ? Number(text) : Number(text.slice(0, -1)) * unit;
 }

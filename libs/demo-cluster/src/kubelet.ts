@@ -3,7 +3,7 @@ import type { ApiAnswer } from './api.ts';
 import { Container } from './container.ts';
 import { kindOf } from './kinds.ts';
 import type { LogLine } from './main-process.ts';
-import { ApiError, type Json, listAt, textAt } from './objects.ts';
+import { ApiError, type Json, listAt, type Stored, textAt } from './objects.ts';
 import type { Store } from './store.ts';
 
 const pods = kindOf('pods');
@@ -22,9 +22,14 @@ export class Kubelet {
     });
   }
 
+  /** Throws `ApiError` 404. */
+  pod(namespace: string, name: string): Stored {
+    return this.store.get(pods, namespace, name);
+  }
+
   /** A container of a pod; an empty name means its only one. Throws `ApiError`. */
-  container(namespace: string, podName: string, name: string): Container {
-    const pod = this.store.get(pods, namespace, podName);
+  container(pod: Stored, name: string): Container {
+    const podName = pod.metadata.name;
     const specs = listAt(pod, 'spec', 'containers') as Json[];
     if (name === '' && specs.length > 1) {
       const names = specs.map((spec) => textAt(spec, 'name')).join(' ');
@@ -46,7 +51,7 @@ export class Kubelet {
 
   /** What a pod's log answers. Throws `ApiError`. */
   log(namespace: string, podName: string, query: URLSearchParams): ApiAnswer {
-    const { main, ended } = this.container(namespace, podName, query.get('container') ?? '');
+    const { main, ended } = this.container(this.pod(namespace, podName), query.get('container') ?? '');
     const tail = Number(query.get('tailLines') ?? Infinity);
     const shown = ({ atMs, text }: LogLine): string =>
       query.get('timestamps') === 'true' ? `${new Date(atMs).toISOString()} ${text}\n` : `${text}\n`;
@@ -72,18 +77,10 @@ export class Kubelet {
     };
   }
 
-  /** Whether a container of the pod says that it listens on the port. Throws `ApiError` without the pod. */
-  listens(namespace: string, podName: string, port: number): boolean {
-    const containers = listAt(this.store.get(pods, namespace, podName), 'spec', 'containers');
-    return containers.some((each) =>
-      listAt(each, 'ports').some((one) => textAt(one, 'containerPort') === String(port)),
-    );
-  }
-
   /** What the server in a pod answers through `pods/NAME:PORT/proxy`. Throws `ApiError`. */
   proxy(namespace: string, target: string, path: string): ApiAnswer {
     const [name = '', port = '8080'] = target.replace(/^https?:/, '').split(':');
-    if (!this.listens(namespace, name, Number(port))) {
+    if (!listens(this.pod(namespace, name), Number(port))) {
       const message = `error trying to reach service: dial tcp 10.0.0.7:${port}: connect: connection refused`;
       throw new ApiError(503, 'ServiceUnavailable', message);
     }
@@ -99,6 +96,13 @@ export class Kubelet {
     const stats = running.map(({ metadata: { name, namespace, uid } }) => ({ podRef: { name, namespace, uid } }));
     return { kind: 'json', code: 200, body: { node: { nodeName: node }, pods: stats } };
   }
+}
+
+/** Whether a container of the pod says that it listens on the port. */
+export function listens(pod: Stored, port: number): boolean {
+  return listAt(pod, 'spec', 'containers').some((container) =>
+    listAt(container, 'ports').some((each) => textAt(each, 'containerPort') === String(port)),
+  );
 }
 
 /** The one page of the server in every pod. */

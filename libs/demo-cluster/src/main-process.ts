@@ -1,5 +1,5 @@
 import type { Container } from './container.ts';
-import { Killed, type Stdio } from './job.ts';
+import type { Stdio } from './job.ts';
 import { at, listAt } from './objects.ts';
 import { Pipe, type Sink } from './pipe.ts';
 import { sh } from './shell.ts';
@@ -12,7 +12,10 @@ export interface LogLine {
 }
 
 /** Lines that a log keeps. */
-const maxLines = 10_000;
+const maxLines = 1_000;
+
+/** Of a line that a log keeps: the kubelet's. */
+const maxLineCharacters = 16_384;
 
 /** A server says so every so often, while somebody looks. */
 const tickMs = 500;
@@ -44,9 +47,8 @@ export class MainProcess {
       this.terminal = at(spec, 'tty') === true ? new Terminal(output) : undefined;
       this.stdin = this.terminal?.input ?? new Pipe();
       const run = this.terminal === undefined ? this.#answer(this.stdin) : this.#shell(this.stdin, this.terminal);
-      run.catch((error: unknown) => {
-        if (!(error instanceof Killed)) throw error;
-      });
+      // It ends with its container, or is broken like one.
+      run.catch(() => undefined);
     } else if (command === 'echo') {
       this.#record(`${words.join(' ')}\n`);
     } else {
@@ -90,7 +92,8 @@ export class MainProcess {
   async #shell(stdin: Pipe, terminal: Terminal): Promise<void> {
     const stdio: Stdio = { stdin, stdout: terminal.output, stderr: terminal.output, terminal };
     const { env, ended: signal } = this.#container;
-    for (;;) await sh({ ...stdio, container: this.#container, name: 'sh', args: [], env, directory: '/', signal });
+    for (;;)
+      await sh({ ...stdio, container: this.#container, name: 'sh', args: [], env, directory: '/', depth: 0, signal });
   }
 
   async #write(bytes: Buffer): Promise<void> {
@@ -104,7 +107,7 @@ export class MainProcess {
     const parts = (this.#line + text).split('\n');
     this.#line = parts.pop() ?? '';
     for (const part of parts) {
-      const line = { atMs: Date.now(), text: part.replace(/\r$/, '') };
+      const line = { atMs: Date.now(), text: part.replace(/\r$/, '').slice(0, maxLineCharacters) };
       this.log.push(line);
       if (this.log.length > maxLines) this.log.shift();
       for (const follow of this.#followers) follow(line);

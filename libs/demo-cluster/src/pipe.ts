@@ -7,6 +7,9 @@ export interface Sink {
 /** Nobody reads what is written. */
 export class BrokenPipe extends Error {}
 
+/** Of a line. */
+const maxLineBytes = 1_048_576;
+
 /** Bytes on their way before a writer waits. */
 const roomBytes = 65_536;
 
@@ -56,15 +59,19 @@ export class Pipe implements Sink {
     }
   }
 
-  /** Text up to and with the next line feed, or what is there at the end; empty when nothing is. */
+  /** Text up to and with the next line feed, a MiB of it, or what is there at the end; empty when nothing is. */
   async readLine(signal: AbortSignal): Promise<string> {
     const parts: Buffer[] = [];
+    let held = 0;
     for (;;) {
       const chunk = await this.read(signal);
       if (chunk === undefined) return Buffer.concat(parts).toString();
       const end = chunk.indexOf(0x0a) + 1;
       parts.push(end === 0 ? chunk : chunk.subarray(0, end));
-      if (end === 0) continue;
+      held += chunk.length;
+      // Without an end of line it would grow for ever.
+      if (end === 0 && held < maxLineBytes) continue;
+      if (end === 0) return Buffer.concat(parts).toString();
       if (end < chunk.length) this.unread(chunk.subarray(end));
       return Buffer.concat(parts).toString();
     }

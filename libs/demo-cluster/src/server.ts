@@ -10,7 +10,15 @@ import { Kubelet } from './kubelet.ts';
 import { ApiError } from './objects.ts';
 import { seed } from './seed.ts';
 import { Store } from './store.ts';
-import { authenticate, refuse, type ServerParts, type StreamSupport, upgrade, userOf } from './streams.ts';
+import {
+  authenticate,
+  isUpgradable,
+  refuse,
+  type ServerParts,
+  type StreamSupport,
+  upgrade,
+  userOf,
+} from './streams.ts';
 
 export interface DemoOptions {
   /** Default 0: any free one, on 127.0.0.1. */
@@ -54,7 +62,9 @@ export async function startDemoCluster(options: DemoOptions = {}): Promise<DemoC
     });
   };
   const { tls } = options;
-  const server: Server = tls === undefined ? createHttp(handle) : createHttps(tls, handle);
+  const upgrading = { shouldUpgradeCallback: isUpgradable };
+  const server: Server =
+    tls === undefined ? createHttp(upgrading, handle) : createHttps({ ...tls, ...upgrading }, handle);
   server.keepAliveTimeout = keepAliveMs;
   server.requestTimeout = 0;
   if (options.log === 'on') {

@@ -1,7 +1,7 @@
 import { runApplet } from './applets.ts';
 import type { Device, RegularFile } from './files.ts';
 import { FileError } from './files.ts';
-import { absolute, complain, type Job, Killed, type Stdio } from './job.ts';
+import { absolute, complain, type Job, Killed, maxTextBytes, type Stdio, yieldNow } from './job.ts';
 import { BrokenPipe, emptyPipe, Pipe, type Sink } from './pipe.ts';
 import {
   type Command,
@@ -192,7 +192,11 @@ class Shell {
         return this.#inSubshell((shell) => shell.run(command.body, stdio));
       case 'while': {
         let status = 0;
-        while ((await this.run(command.condition, stdio)) === 0) status = await this.run(command.body, stdio);
+        while ((await this.run(command.condition, stdio)) === 0) {
+          await yieldNow();
+          this.#signal.throwIfAborted();
+          status = await this.run(command.body, stdio);
+        }
         return status;
       }
       case 'for': {
@@ -215,12 +219,16 @@ class Shell {
   async #simple({ assignments, words }: Extract<Command, { kind: 'simple' }>, stdio: Stdio): Promise<number> {
     const [name, ...args] = await this.#fields(words, stdio);
     const env = name === undefined ? this.env : new Map(this.env);
-    for (const [variable, value] of assignments) env.set(variable, (await this.#expanded(value, stdio)).join(''));
+    for (const [variable, value] of assignments) {
+      const text = (await this.#expanded(value, stdio)).join('');
+      if (text.length > maxTextBytes) return this.#failed('sh', new FileError('Argument list too long'), stdio);
+      env.set(variable, text);
+    }
     if (name === undefined) return 0;
     try {
       const builtin = Object.hasOwn(builtins, name) ? builtins[name] : undefined;
       if (builtin !== undefined) return await builtin(this, args, stdio);
-      const { container } = this.#job;
+      const { container, depth } = this.#job;
       return await runApplet({
         ...stdio,
         container,
@@ -228,6 +236,7 @@ class Shell {
         args,
         env,
         directory: this.#directory,
+        depth: depth + 1,
         signal: this.#signal,
       });
     } catch (error) {
@@ -308,12 +317,13 @@ class Shell {
         add(value);
         continue;
       }
+      if (value === '') continue;
       if (/^\s/.test(value)) isOpen = false;
       for (const field of value.split(/\s+/).filter((text) => text !== '')) {
         add(field);
         isOpen = false;
       }
-      isOpen = value !== '' && !/\s$/.test(value);
+      isOpen = !/\s$/.test(value);
     }
     return fields;
   }
@@ -326,7 +336,13 @@ class Shell {
         return String(this.#sum(part.expression));
       case 'output': {
         const chunks: Buffer[] = [];
-        const stdout: Sink = { write: async (bytes) => void chunks.push(bytes) };
+        let bytes = 0;
+        const stdout: Sink = {
+          async write(chunk) {
+            if ((bytes += chunk.length) > maxTextBytes) throw new BrokenPipe('more than a variable holds');
+            chunks.push(chunk);
+          },
+        };
         this.status = await this.#inSubshell((shell) =>
           shell.run(part.script, { ...stdio, stdin: emptyPipe(), stdout }),
         );

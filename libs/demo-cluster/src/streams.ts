@@ -1,15 +1,18 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { StreamRequest } from '@sluice/model';
-import { locate } from './api.ts';
+import { isStream, locate } from './api.ts';
+import type { Container } from './container.ts';
 import { runStream } from './exec.ts';
 import type { Failpoint, Failpoints, Fault } from './failpoint.ts';
 import type { GroundTruth } from './ground-truth.ts';
 import type { User } from './kinds.ts';
 import type { Kubelet } from './kubelet.ts';
 import { ApiError } from './objects.ts';
+import { forwardChannels, forwardSpdy, PodPorts } from './port-forward.ts';
+import { chosenSpdy, openSpdyWire } from './spdy.ts';
 import { Tap } from './tap.ts';
-import { acceptWebSocket, chosenProtocol, WebSocketWire } from './websocket.ts';
+import { acceptChannels, acceptTunnel, chosenWebSocket, tunnelProtocol, WebSocketWire } from './websocket.ts';
 
 /** What streams can be spoken over. */
 export type StreamSupport = 'websocket' | 'spdy' | 'both';
@@ -24,10 +27,6 @@ export interface ServerParts {
   readonly streams: StreamSupport;
 }
 
-export function isStream(subresource: string): subresource is StreamRequest['kind'] {
-  return subresource === 'exec' || subresource === 'attach' || subresource === 'portforward';
-}
-
 /** Throws `ApiError` 401. */
 export function authenticate({ headers }: IncomingMessage, token: string): void {
   if (headers.authorization !== `Bearer ${token}`) throw new ApiError(401, 'Unauthorized', 'Unauthorized');
@@ -38,6 +37,12 @@ export function userOf({ headers, headersDistinct }: IncomingMessage): User {
     username: String(headers['impersonate-user'] ?? 'demo'),
     groups: [...(headersDistinct['impersonate-group'] ?? []), 'system:authenticated'],
   };
+}
+
+/** Whether a request is for something that is upgraded; any other may ask in vain. */
+export function isUpgradable({ url: target = '/' }: IncomingMessage): boolean {
+  const found = locate(target.split('?', 1)[0] ?? '');
+  return found?.kind.resource === 'pods' && isStream(found.subresource);
 }
 
 /** Answers a request that asks for an upgrade. Rejects with `ApiError` before it is accepted. */
@@ -58,16 +63,63 @@ export async function upgrade(
     throw new ApiError(404, 'NotFound', 'the server could not find the requested resource');
   }
   const asked = streamRequestOf(found.subresource, url.searchParams);
-  const container = parts.kubelet.container(found.namespace, found.name, asked.container);
-  const protocol = chosenProtocol(request, parts.streams === 'spdy' ? 'old' : 'all');
-  if (headers.upgrade?.toLowerCase() !== 'websocket' || protocol === undefined || asked.kind === 'portforward') {
-    throw new ApiError(403, 'Forbidden', 'unable to upgrade: none of the protocols is known');
-  }
+  const isWebSocket = headers.upgrade?.toLowerCase() === 'websocket';
+  const protocol = protocolOf(request, asked.kind, parts.streams);
   const opened = { auditId: String(headers['audit-id'] ?? ''), target, user: userOf(request).username, protocol };
-  const log = parts.logged ? parts.truth.stream(socket, opened) : undefined;
-  const tap = new Tap(log, fault, () => socket.destroy());
+  // Looked up before the upgrade is accepted: what is not there is an answer of its own.
+  const pod = parts.kubelet.pod(found.namespace, found.name);
+  const container = asked.kind === 'portforward' ? undefined : parts.kubelet.container(pod, asked.container);
+  const ports = new PodPorts(pod);
+  const tap = new Tap(parts.logged ? parts.truth.stream(socket, opened) : undefined, fault, () => socket.destroy());
   socket.once('close', () => tap.closed());
-  await runStream(container, asked, new WebSocketWire(await acceptWebSocket(request, socket, head), tap));
+  const speak = isWebSocket ? speakWebSocket : speakSpdy;
+  // It is no longer HTTP that is spoken, so there is nothing to be said.
+  await speak({ request, socket, head, asked, protocol, container, ports, tap }).catch(() => socket.destroy());
+}
+
+interface Accepted {
+  readonly request: IncomingMessage;
+  readonly socket: Socket;
+  readonly head: Buffer;
+  readonly asked: StreamRequest;
+  readonly protocol: string;
+  /** Absent for a port-forward. */
+  readonly container: Container | undefined;
+  readonly ports: PodPorts;
+  readonly tap: Tap;
+}
+
+async function speakSpdy({ socket, head, asked, protocol, container, ports, tap }: Accepted): Promise<void> {
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\nx-stream-protocol-version: ${protocol}\r\n\r\n`,
+  );
+  if (container === undefined) return forwardSpdy(socket, head, ports, tap);
+  await runStream(container, asked, await openSpdyWire(socket, head, asked, protocol, tap));
+}
+
+async function speakWebSocket(accepted: Accepted): Promise<void> {
+  const { request, socket, head, asked, protocol, container, ports, tap } = accepted;
+  if (protocol === tunnelProtocol) return forwardSpdy(await acceptTunnel(request, socket, head), none, ports, tap);
+  const channels = await acceptChannels(request, socket, head, protocol);
+  if (container === undefined) return forwardChannels(channels, asked.ports, ports, tap);
+  await runStream(container, asked, new WebSocketWire(channels, tap));
+}
+
+const none = Buffer.alloc(0);
+
+/** What is to be spoken. Throws `ApiError` 403 when the client offers nothing that is known. */
+function protocolOf(request: IncomingMessage, kind: StreamRequest['kind'], support: StreamSupport): string {
+  const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
+  const isSpdy = request.headers.upgrade?.toLowerCase() === 'spdy/3.1';
+  const age = support === 'spdy' ? 'old' : 'all';
+  const chosen = isWebSocket
+    ? chosenWebSocket(request, kind, age)
+    : isSpdy && support !== 'websocket'
+      ? chosenSpdy(request, kind, age)
+      : undefined;
+  if (chosen === undefined)
+    throw new ApiError(403, 'Forbidden', 'unable to upgrade: no protocol of the client is known');
+  return chosen;
 }
 
 /** Answers an upgrade with an error, if it can still be answered. */

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { Files } from './files.ts';
 import { FileError } from './files.ts';
-import { absolute, complain, input, type Job, put } from './job.ts';
+import { absolute, complain, input, type Job, maxTextBytes, put } from './job.ts';
 
 const blockBytes = 512;
 
@@ -84,6 +84,7 @@ async function unpack(job: Job): Promise<number> {
     const size = Number.parseInt(text(124, 12).trim() || '0', 8);
     const type = text(156, 1);
     if (type === 'L' || type === 'x') {
+      if (size > maxTextBytes) throw new FileError('corrupt archive');
       const long = ((await archive.take(size)) ?? Buffer.alloc(0)).toString();
       await archive.take(padding(size));
       longName = type === 'L' ? long.replace(/\0.*$/s, '') : (/\d+ path=([^\n]*)\n/.exec(long)?.[1] ?? longName);
