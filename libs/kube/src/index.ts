@@ -6,6 +6,7 @@ export * from './held-call.ts';
 export * from './impersonation.ts';
 export * from './json.ts';
 export * from './object-name.ts';
+export * from './pod.ts';
 export * from './precondition.ts';
 export * from './protobuf.ts';
 export * from './request-info.ts';
