@@ -1,5 +1,5 @@
 // The decision on one call: deny before ask before allow before nothing matched.
-import { derivedAttributes } from '@sluice/kube';
+import { derivedAttributes, isSession } from '@sluice/kube';
 import {
   type Agent,
   type ApprovalTerms,
@@ -10,7 +10,6 @@ import {
   type Obligations,
   type RequestAttributes,
   type ResourceAttributes,
-  resourceName,
 } from '@sluice/model';
 import type { ConditionInput, Evaluate, ExecInput, Verdict } from './conditions.ts';
 import { runningBy } from './exec/running.ts';
@@ -181,8 +180,8 @@ function effectOn(rule: Rule, { request, attributes, running }: Case): Effect | 
 
 /** A stream that nothing is known of is none that an allow speaks of, and may be any that others speak of. */
 function isBlindly({ effect, exec }: ResourceRule, attributes: ResourceAttributes): boolean {
-  const streams = exec === null ? ['pods/portforward'] : ['pods/exec', 'pods/attach'];
-  return effect !== 'allow' && streams.includes(resourceName(attributes));
+  const isForward = attributes.subresource === 'portforward';
+  return effect !== 'allow' && isSession(attributes) && isForward === (exec === null);
 }
 
 /** What the conditions of these rules say; a rule without one is not in it. */

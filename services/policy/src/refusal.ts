@@ -41,14 +41,11 @@ export function asking({ by, attributes, running }: Refused, request: DecisionRe
 }
 
 function graded(running: Running | null): string {
-  switch (running?.reading.grade) {
-    case 'interactive':
-      return ', as it is interactive: what is typed decides what it does';
-    case 'opaque':
-      return ', as nobody can tell beforehand what it runs';
-    default:
-      return '';
-  }
+  const grade = running?.reading.grade ?? 'plain';
+  if (grade === 'plain') return '';
+  return grade === 'opaque'
+    ? ', as nobody can tell beforehand what it runs'
+    : ', as it is interactive: what is typed decides what it does';
 }
 
 function source(by: Entry | undefined): string {

@@ -83,7 +83,7 @@ function wrapper(options: Options, rewrite: Rewrite = (command) => ({ ...nothing
       seen.push(word);
       if (also?.test(word) || long.includes(word.replace(/=.*/s, '='))) continue;
       const letters = /^-([^-]+)$/.exec(word)?.[1] ?? '-';
-      if ([...letters].every((letter) => flags.includes(letter))) continue;
+      if (letters.split('').every((letter) => flags.includes(letter))) continue;
       if (!values.includes(letters[0] ?? '')) return maybe(args);
       if (letters.length > 1) continue;
       at++;
@@ -91,10 +91,8 @@ function wrapper(options: Options, rewrite: Rewrite = (command) => ({ ...nothing
       if (value === null) return maybe(args);
       seen.push(value ?? '');
     }
-    for (; variables; at++) {
-      const [, name] = /^([^=]*)=/s.exec(args[at] ?? '') ?? [];
-      if (name === undefined) break;
-      if (!isHarmlessVariable(name)) isOpaque = true;
+    if (variables) {
+      for (; args[at]?.includes('='); at++) if (!isHarmlessVariable(args[at]?.split('=')[0] ?? '')) isOpaque = true;
     }
     if (before !== undefined && at < args.length && !before.test(args[at++] ?? '')) return maybe(args);
     const command = args.slice(at);

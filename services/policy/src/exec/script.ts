@@ -71,6 +71,28 @@ const digitsAndOperators = /^\$\(\([\d\s+*/%()<>&|-]+\)\)$/;
 /** In these, bash takes a text for a formula, in which a subscript may hold a command. */
 const arithmeticTests: ReadonlySet<string> = new Set(['-eq', '-ne', '-lt', '-le', '-gt', '-ge', '-v', '-R']);
 
+/** What does what is inside of it. Functions, arithmetic, coprocesses and select are not here. */
+const transparent: ReadonlySet<SyntaxNode['type']> = new Set([
+  'Statement',
+  'CompoundList',
+  'AndOr',
+  'Subshell',
+  'BraceGroup',
+  'If',
+  'Elif',
+  'While',
+  'Case',
+  'CaseItem',
+]);
+const tests: ReadonlySet<SyntaxNode['type']> = new Set([
+  'TestCommand',
+  'TestLogical',
+  'TestNot',
+  'TestGroup',
+  'TestUnary',
+  'TestBinary',
+]);
+
 class ScriptReader implements ScriptReading {
   readonly commands: Found[] = [];
   isOpaque = false;
@@ -82,59 +104,28 @@ class ScriptReader implements ScriptReading {
 
   /** `isFed`: what is read here has its stdin from the script. */
   read(node: SyntaxNode, isFed: boolean): void {
-    switch (node.type) {
-      case 'Script':
-        // Backquotes inside backquotes are read differently by different shells.
-        if (node.source !== undefined || ('errors' in node && node.errors !== undefined)) this.isOpaque = true;
-        return this.#children(node, isFed);
-      case 'Statement':
-      case 'CompoundList':
-      case 'AndOr':
-      case 'Subshell':
-      case 'BraceGroup':
-      case 'If':
-      case 'Elif':
-      case 'While':
-      case 'Negation':
-        return this.#children(node, isFed);
-      case 'Pipeline':
-        if (node.operators.includes('|&') || node.prefixes.some(({ type }) => type === 'Time')) this.#onlyBash();
-        for (const [index, command] of node.commands.entries()) this.read(command, isFed || index > 0);
-        return;
-      case 'For':
-        this.#assigned(node.name.text);
-        for (const word of node.wordlist ?? []) this.#argument(word, isFed);
-        return this.read(node.body, isFed);
-      case 'Case':
-        this.#argument(node.word, isFed);
-        for (const { pattern, body } of node.items) {
-          for (const word of pattern) this.#argument(word, isFed);
-          this.read(body, isFed);
-        }
-        return;
-      case 'Redirected':
-        return this.read(node.command, this.#redirects(node.redirects, isFed));
-      case 'Command':
-        return this.#command(node, isFed);
-      case 'Word':
-        this.#argument(node, isFed);
-        return;
-      case 'TestCommand':
-        this.#onlyBash();
-        return this.#children(node, isFed);
-      case 'TestLogical':
-      case 'TestNot':
-      case 'TestGroup':
-        return this.#children(node, isFed);
-      case 'TestUnary':
-      case 'TestBinary':
-        if (arithmeticTests.has(node.operator)) this.isOpaque = true;
-        return this.#children(node, isFed);
-      default:
-        // Functions, arithmetic, coprocesses, select, and what the grammar may get besides.
-        this.isOpaque = true;
-        return this.#children(node, isFed);
+    if (node.type === 'Command') this.#command(node, isFed);
+    else if (node.type === 'Word') this.#argument(node, isFed);
+    else if (node.type === 'Redirected') this.read(node.command, this.#redirects(node.redirects, isFed));
+    else if (node.type === 'Pipeline') {
+      if (node.operators.includes('|&') || node.prefixes.some(({ type }) => type === 'Time')) this.#onlyBash();
+      for (const [index, command] of node.commands.entries()) this.read(command, isFed || index > 0);
+    } else {
+      this.#judge(node);
+      this.#children(node, isFed);
     }
+  }
+
+  /** What is not known to do no more than what is inside of it. */
+  #judge(node: SyntaxNode): void {
+    if (node.type === 'Script') {
+      // Backquotes inside backquotes are read differently by different shells.
+      if (node.source !== undefined || ('errors' in node && node.errors !== undefined)) this.isOpaque = true;
+    } else if (node.type === 'For') this.#assigned(node.name.text);
+    else if (tests.has(node.type)) {
+      this.#onlyBash();
+      if ('operator' in node && arithmeticTests.has(node.operator)) this.isOpaque = true;
+    } else if (!transparent.has(node.type)) this.isOpaque = true;
   }
 
   #children(node: SyntaxNode, isFed: boolean): void {
@@ -189,7 +180,7 @@ class ScriptReader implements ScriptReading {
           for (const part of one.body.parts ?? []) this.#part(part, isFed);
           isFed = true;
           break;
-        default: {
+        case 'Redirect': {
           const target = one.target === undefined ? null : this.#argument(one.target, isFed);
           isFed = this.#redirect(one.operator, target) || isFed;
         }
@@ -249,13 +240,14 @@ class ScriptReader implements ScriptReading {
         const pieces = part.parts.map((child) => (child.type === 'Literal' ? child.value : this.#part(child, isFed)));
         return pieces.includes(null) ? null : pieces.join('');
       }
-      case 'Glob':
       case 'SimpleExpansion':
-        this.#children(part, isFed);
+        return null;
+      case 'Glob':
+        for (const inner of part.parts ?? []) this.#part(inner, isFed);
         return null;
       case 'BraceExpansion':
         this.#onlyBash();
-        this.#children(part, isFed);
+        for (const inner of part.parts ?? []) this.#part(inner, isFed);
         return null;
       case 'CommandExpansion':
         this.#substitution(part, isFed);
@@ -266,7 +258,9 @@ class ScriptReader implements ScriptReading {
       case 'ArithmeticExpansion':
         this.#arithmetic(part, isFed);
         return null;
-      default:
+      case 'ProcessSubstitution':
+      case 'LocaleString':
+      case 'ExtendedGlob':
         this.isOpaque = true;
         this.#children(part, true);
         return null;
@@ -294,7 +288,10 @@ class ScriptReader implements ScriptReading {
       case 'CaseModification':
         this.#onlyBash();
         break;
-      default:
+      case 'Slice':
+      case 'Transform':
+      case 'Names':
+      case 'Unknown':
         this.isOpaque = true;
     }
     forEachChild(part, (child) => {
