@@ -1,4 +1,4 @@
-import { type ResourceAttributes, resourceName } from '@sluice/model';
+import { type RequestAttributes, type ResourceAttributes, resourceName } from '@sluice/model';
 
 /**
  * What a call is judged as besides itself, since it can do that as well: each of these must be allowed too. `form` says
@@ -26,7 +26,7 @@ const derivations: readonly Derivation[] = [
   {
     // A WebSocket begins with GET, so that read-only rights have been enough to run commands; from 1.35 on the server
     // asks for create itself.
-    when: (call) => call.verb === 'get' && sessions.has(resourceName(call)),
+    when: (call) => call.verb === 'get' && isSession(call),
     as: { verb: 'create' },
   },
   {
@@ -68,3 +68,9 @@ const createdByUpdate: ReadonlySet<string> = new Set([
 ]);
 
 const sessions: ReadonlySet<string> = new Set(['pods/attach', 'pods/exec', 'pods/portforward']);
+
+/** Whether a call is an exec, an attach or a port-forward, by GET or POST: one stream that is upgraded to. */
+export function isSession(attributes: RequestAttributes): boolean {
+  const { kind } = attributes;
+  return kind === 'resource' && ['get', 'create'].includes(attributes.verb) && sessions.has(resourceName(attributes));
+}

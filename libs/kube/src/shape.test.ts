@@ -68,6 +68,24 @@ const same: readonly (readonly [name: string, one: Try, other: Try, mayDiffer: r
     ),
   ],
   [
+    'an exec over WebSocket and over SPDY',
+    { method: 'GET', target: `${pods}/web/exec?command=ls&command=%2F`, kind: 'none', body: '' },
+    { method: 'POST', target: `${pods}/web/exec?command=ls&command=%2F`, kind: 'none', body: '' },
+    [],
+  ],
+  [
+    'an attach over WebSocket and over SPDY',
+    { method: 'GET', target: `${pods}/web/attach?stdin=true`, kind: 'none', body: '' },
+    { method: 'POST', target: `${pods}/web/attach?stdin=true`, kind: 'none', body: '' },
+    [],
+  ],
+  [
+    'a port-forward over WebSocket and over SPDY',
+    { method: 'GET', target: `${pods}/web/portforward`, kind: 'none', body: '' },
+    { method: 'POST', target: `${pods}/web/portforward`, kind: 'none', body: '' },
+    [],
+  ],
+  [
     'the time of a restart',
     { method: 'PATCH', body: { spec: { template: annotated(morning) } } },
     { method: 'PATCH', body: { spec: { template: annotated(evening) } } },
@@ -171,6 +189,16 @@ for (const [name, one, other, mayDiffer] of same) {
 /** Calls that are not two tries of one. */
 const different: readonly (readonly [name: string, one: Try, other: Try])[] = [
   ['the method', { method: 'PUT' }, { method: 'PATCH' }],
+  [
+    'the options of an exec',
+    { method: 'GET', target: `${pods}/web/exec?command=ls`, kind: 'none', body: '' },
+    { method: 'POST', target: `${pods}/web/exec?command=ls&tty=true`, kind: 'none', body: '' },
+  ],
+  [
+    'the method behind a proxy',
+    { method: 'GET', target: `${pods}/web/proxy`, kind: 'none', body: '' },
+    { method: 'POST', target: `${pods}/web/proxy`, kind: 'none', body: '' },
+  ],
   ['the path', { target: web }, { target: `${web}x` }],
   ['a slash at the end', { target: web }, { target: `${web}/` }],
   ['the kind of body', { kind: 'json' }, { kind: 'apply' }],

@@ -1,4 +1,5 @@
-import type { RequestAttributes } from '@sluice/model';
+import { type RequestAttributes } from '@sluice/model';
+import { isSession } from './derived.ts';
 import type { HeldCall } from './held-call.ts';
 import { JsonCursor, openBrace, openBracket, quote } from './json.ts';
 import { type Path, type Volatile, volatileAt, volatileKeys } from './volatile.ts';
@@ -14,7 +15,8 @@ export interface Shape {
 /**
  * The shape of a call. It leaves out what `volatiles` lists, how a JSON body is written (the order of keys, white space,
  * escapes; a number stays as it is, digit by digit) and for how long a client waits for its answer. Throws `JsonError`
- * when the body is not JSON though its kind says so.
+ * when the body is not JSON though its kind says so. An exec, an attach and a port-forward are the same over a WebSocket,
+ * which begins with GET, and over SPDY, which begins with POST: kubectl tries one after the other.
  */
 export function shapeOf(call: HeldCall): Shape {
   const { attributes, method, target, kind, contentType, body } = call;
@@ -22,7 +24,15 @@ export function shapeOf(call: HeldCall): Shape {
   const mayDiffer: string[] = [];
   const isJson = kind === 'json' || kind === 'apply' || kind === 'json-patch';
   const content = isJson ? new ShapeWriter(call, mayDiffer).write() : body;
-  const parts = [method, target.path, String(query.length), ...query.flat(), kind, contentType, content];
+  const parts = [
+    isSession(attributes) ? 'stream' : method,
+    target.path,
+    String(query.length),
+    ...query.flat(),
+    kind,
+    contentType,
+    content,
+  ];
   return { text: Buffer.concat(parts.flatMap(framed)), mayDiffer };
 }
 

@@ -4,6 +4,8 @@ import type { ApprovalTerms, Effect, PolicyFault, PolicyFile } from '@sluice/mod
 import { isScalar, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
 import { readApproval } from './approval-form.ts';
 import { type Condition, checkCondition, FaultyCondition } from './condition.ts';
+import type { ExecTerms } from './exec/terms.ts';
+import { areStreams, readExec, readPorts, summaryOf } from './exec-form.ts';
 import { readMask } from './mask-form.ts';
 import { anyOf, type Matcher, resourceMatcher } from './match.ts';
 import type { Policy, PolicyObligations, PolicySet, Rule, Subject } from './policy.ts';
@@ -138,22 +140,22 @@ class PolicyReader {
       effect,
       verbs: verbsHere,
       reason: form.optionalText(map, 'reason'),
-      terms: this.#terms(map, effect),
     };
     if (isNonResource === map.has('resources')) form.fault(map, 'a rule has either resources or nonResourceURLs');
     return isNonResource ? this.#nonResourceRule(map, base) : this.#resourceRule(map, base);
   }
 
-  #terms(map: YAMLMap, effect: Effect): ApprovalTerms | null {
+  #terms(map: YAMLMap, effect: Effect, exec: ExecTerms | null): ApprovalTerms | null {
     const node = map.get('approval', true) as Node | undefined;
-    if (effect === 'ask') return node === undefined ? defaultTerms : readApproval(this.#form, node);
+    if (effect === 'ask' || exec?.opaque === 'ask' || exec?.interactive === 'ask')
+      return node === undefined ? defaultTerms : readApproval(this.#form, node);
     if (node !== undefined) this.#form.fault(node, 'approval has a meaning only in a rule that asks');
     return null;
   }
 
   #nonResourceRule(map: YAMLMap, base: RuleBase): Rule {
     const form = this.#form;
-    for (const key of ['namespaces', 'names', 'mask']) {
+    for (const key of ['namespaces', 'names', 'mask', 'exec', 'ports']) {
       if (map.has(key)) form.fault(map.get(key, true) ?? map, `${key} has no meaning beside nonResourceURLs`);
     }
     const urls = form.forms(
@@ -161,9 +163,10 @@ class PolicyReader {
       (url) => urlForm.test(url),
       'a URL begins with /, and a * may stand only at its end',
     );
-    const when = this.#when(map, { secrets: false });
+    const when = this.#when(map, { secrets: false, streams: false });
+    const terms = this.#terms(map, base.effect, null);
     const summary = `${base.verbs.join(', ')} on ${urls.join(', ')}${conditionOf(when)}`;
-    return { ...base, kind: 'nonResource', urls, when, summary };
+    return { ...base, kind: 'nonResource', urls, when, terms, summary };
   }
 
   #resourceRule(map: YAMLMap, base: RuleBase): Rule {
@@ -176,7 +179,12 @@ class PolicyReader {
     const matchesResource = resourceMatcher(resources);
     const namespaces = form.texts(map.get('namespaces', true));
     const names = form.texts(map.get('names', true));
-    const when = this.#when(map, { secrets: matchesResource.matches('', 'secrets', '') });
+    const when = this.#when(map, {
+      secrets: matchesResource.matches('', 'secrets', ''),
+      streams: areStreams(resources),
+    });
+    const exec = readExec(form, map, base.effect, resources);
+    const ports = readPorts(form, map, base.effect, resources);
     if (map.has('mask')) this.#unmasked(map, base, resources);
     const named = names.length === 0 ? '' : ` named ${names.join(', ')}`;
     const place = namespaces.length === 0 ? '' : ` in ${namespaces.join(', ')}`;
@@ -188,8 +196,11 @@ class PolicyReader {
       namespaces: anyOf(map.has('namespaces') ? namespaces : ['*']),
       names: anyOf(map.has('names') ? names : ['*']),
       isUnmasked: map.has('mask'),
+      exec,
+      ports,
       when,
-      summary: `${base.verbs.join(', ')} on ${resources.join(', ')}${named}${place}${conditionOf(when)}`,
+      terms: this.#terms(map, base.effect, exec),
+      summary: `${base.verbs.join(', ')} on ${resources.join(', ')}${named}${place}${summaryOf(exec, ports)}${conditionOf(when)}`,
     };
   }
 
@@ -203,7 +214,7 @@ class PolicyReader {
       form.fault(node, 'mask: none is for resources that the rule names; with * it would show what nobody thought of');
   }
 
-  #when(map: YAMLMap, about: { readonly secrets: boolean }): Condition | null {
+  #when(map: YAMLMap, about: { readonly secrets: boolean; readonly streams: boolean }): Condition | null {
     const text = this.#form.optionalText(map, 'when');
     if (text === '') return null;
     try {
@@ -262,9 +273,11 @@ const ruleFields = [
   'reason',
   'approval',
   'mask',
+  'exec',
+  'ports',
 ];
 
-type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason' | 'terms'>;
+type RuleBase = Pick<Rule, 'name' | 'effect' | 'verbs' | 'reason'>;
 
 const deadlines = { shortestMs: 1_000, longestMs: 24 * 3_600_000 } as const;
 

@@ -1,6 +1,7 @@
 // The thread in which conditions are evaluated, so that one that takes too long can be ended with it.
 import { parentPort } from 'node:worker_threads';
 import type { ParseResult } from '@marcbachmann/cel-js';
+import { podSecrets } from '@sluice/kube';
 import { environment } from './condition.ts';
 import type { ConditionTask, ConditionWord } from './conditions.ts';
 
@@ -15,12 +16,19 @@ const maxParsed = 5_000;
 port.on('message', ({ texts, input }: ConditionTask) => {
   let context: Record<string, unknown> | null = null;
   try {
-    const { request, agent, body, nowMs } = input;
+    const { request, agent, body, exec, pod, nowMs } = input;
     const object: unknown = body === null ? undefined : parseBody(Buffer.from(body));
     // A JSON patch, which is a list, says steps and no object: to CEL here, a field of it would merely be absent, and a
     // deny on the field would let the patch pass.
     const hasObject = object !== undefined && !Array.isArray(object);
-    context = { request, agent, now: new Date(nowMs), ...(hasObject ? { object } : {}) };
+    context = {
+      request,
+      agent,
+      now: new Date(nowMs),
+      ...(hasObject ? { object } : {}),
+      ...(exec === undefined ? {} : { exec: { ...exec, port: BigInt(exec.port) } }),
+      ...(pod === undefined ? {} : { pod: parsePod(Buffer.from(pod)) }),
+    };
   } catch {
     // A body that is not JSON: nothing can be said of it.
   }
@@ -45,6 +53,12 @@ function expression(text: string): ParseResult {
     parsed.set(text, found);
   }
   return found;
+}
+
+function parsePod(text: Buffer): unknown {
+  const pod = parseBody(text);
+  if (typeof pod !== 'object' || pod === null) throw new SyntaxError('a pod is an object');
+  return { ...pod, secrets: podSecrets(pod) };
 }
 
 /** Whole numbers become CEL's `int`, as they are in the API; those beyond 2^53 keep every digit. */

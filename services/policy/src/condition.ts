@@ -6,6 +6,8 @@ export interface Condition {
   readonly text: string;
   /** Whether it looks at the request's body. */
   readonly readsBody: boolean;
+  /** Whether it looks at the pod of a stream. */
+  readonly readsPod: boolean;
 }
 
 /** Code `FaultyCondition`: an expression that no rule may have. */
@@ -25,7 +27,9 @@ const maxTextLength = 4_096;
 const text = 'string';
 /**
  * What an expression may speak of. `object` is the masked body: of a patch, what the patch says and no more. Without a
- * body, or with a JSON patch, there is none, and a condition that needs it is an error.
+ * body, or with a JSON patch, there is none, and a condition that needs it is an error. `exec` is there for what runs in
+ * a pod and for port-forwards (`kind`: exec, attach or portforward; `port`: 0 while none is asked about), `pod` for those
+ * of a pod that exists: as it is, masked, without its status, and in `pod.secrets` the names of the Secrets it refers to.
  */
 const variables = {
   request: {
@@ -41,13 +45,24 @@ const variables = {
     connection: text,
   },
   agent: { name: text, issuer: text, groups: 'list<string>' },
+  exec: {
+    kind: text,
+    command: 'list<string>',
+    container: text,
+    stdin: 'bool',
+    tty: 'bool',
+    grade: text,
+    port: 'int',
+  },
 } as const;
 
 /** Names of all variables. */
-export const variableNames = ['request', 'agent', 'object', 'now'] as const;
+export const variableNames = ['request', 'agent', 'object', 'now', 'exec', 'pod'] as const;
+/** Of those that are there for every call. */
+const everywhere = variableNames.slice(0, 4);
 
-/** What expressions are parsed and evaluated in. */
-export const environment = new Environment({
+/** What expressions are parsed in about calls that are no streams. */
+const plain = new Environment({
   enableOptionalTypes: true,
   limits: { maxAstNodes: 1_000, maxDepth: 50, maxListElements: 200, maxMapEntries: 200, maxCallArguments: 16 },
 })
@@ -55,16 +70,24 @@ export const environment = new Environment({
   .registerVariable({ name: 'agent', schema: variables.agent })
   .registerVariable('object', 'dyn')
   .registerVariable('now', 'google.protobuf.Timestamp');
+const withoutPod = plain.clone().registerVariable({ name: 'exec', schema: variables.exec });
+
+/** What expressions are evaluated in. */
+export const environment = withoutPod.clone().registerVariable('pod', 'dyn');
 
 /**
- * Checks an expression. `secrets`: whether its rule can match Secrets. Throws `FaultyCondition`.
+ * Checks an expression. `secrets`: whether its rule can match Secrets; `streams`: whether it can match an exec, an attach
+ * or a port-forward. Throws `FaultyCondition`.
  */
-export function checkCondition(source: string, { secrets }: { readonly secrets: boolean }): Condition {
+export function checkCondition(
+  source: string,
+  { secrets, streams = false }: { readonly secrets: boolean; readonly streams?: boolean },
+): Condition {
   if (source.length > maxTextLength)
     throw new FaultyCondition(`a condition has at most ${maxTextLength} characters; make several rules of it`, 0);
   let ast: ASTNode;
   try {
-    const parsed = environment.parse(source);
+    const parsed = (streams ? environment : plain).parse(source);
     const { valid, type, error } = parsed.check();
     if (!valid) throw error ?? new Error('not valid');
     if (type !== 'bool' && type !== 'dyn')
@@ -75,7 +98,7 @@ export function checkCondition(source: string, { secrets }: { readonly secrets: 
     const { message, range } = error as { readonly message: string; readonly range?: { readonly start: number } };
     const [first = ''] = message.split('\n');
     throw new FaultyCondition(
-      `not a condition in CEL: ${first}; known here: ${variableNames.join(', ')}`,
+      `not a condition in CEL: ${first}; known here: ${(streams ? variableNames : everywhere).join(', ')}`,
       range?.start,
     );
   }
@@ -90,7 +113,8 @@ export function checkCondition(source: string, { secrets }: { readonly secrets: 
       node.range.start,
     );
   });
-  return { text: source, readsBody };
+  // A name in a macro may be `pod` too, and be something else.
+  return { text: source, readsBody, readsPod: streams && !withoutPod.parse(source).check().valid };
 }
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Agent } from '@sluice/model';
+import type { Agent, Grade } from '@sluice/model';
 
 /** What conditions of one call speak of. */
 export interface ConditionInput {
@@ -7,7 +7,22 @@ export interface ConditionInput {
   readonly agent: Agent;
   /** The masked body as JSON; `null` when there is none. */
   readonly body: Uint8Array | null;
+  /** Of what runs in a pod, and of a port-forward. */
+  readonly exec?: ExecInput;
+  /** The masked pod as JSON; left out where there is none. */
+  readonly pod?: Uint8Array;
   readonly nowMs: number;
+}
+
+export interface ExecInput {
+  readonly kind: 'exec' | 'attach' | 'portforward';
+  readonly command: readonly string[];
+  readonly container: string;
+  readonly stdin: boolean;
+  readonly tty: boolean;
+  readonly grade: Grade;
+  /** 0: none is asked about. */
+  readonly port: number;
 }
 
 /** `error`: it could not be evaluated, or took too long. */

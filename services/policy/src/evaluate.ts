@@ -1,20 +1,24 @@
 // The decision on one call: deny before ask before allow before nothing matched.
-import { derivedAttributes } from '@sluice/kube';
+import { derivedAttributes, isSession } from '@sluice/kube';
 import {
   type Agent,
   type ApprovalTerms,
   type Decision,
   type DecisionRequest,
+  type Effect,
   type Grant,
   type Obligations,
   type RequestAttributes,
-  resourceName,
+  type ResourceAttributes,
 } from '@sluice/model';
-import type { ConditionInput, Evaluate, Verdict } from './conditions.ts';
+import type { ConditionInput, Evaluate, ExecInput, Verdict } from './conditions.ts';
+import { runningBy } from './exec/running.ts';
+import { execEffect, portsEffect, type Running } from './exec/terms.ts';
 import { answers } from './grant.ts';
 import { readsMasked } from './masked-reads.ts';
 import { type Grants, mergeMasks } from './masks.ts';
-import type { Policy, PolicySet, Rule } from './policy.ts';
+import type { Policy, PolicySet, ResourceRule, Rule } from './policy.ts';
+import { asking, denial, hintFor, type Refused } from './refusal.ts';
 import type { Entry } from './rule-index.ts';
 import { defaultTerms, mergeTerms } from './terms.ts';
 
@@ -30,24 +34,22 @@ export interface Grounds {
 
 /** A decision may be used for this long. */
 const validMs = 10_000;
-/** At most so many rules are named in a hint: it is one sentence. */
-const hintRules = 4;
+/** A rule that matches, and its effect here: an allow may ask about what is opaque or interactive. */
+interface Match extends Entry {
+  readonly effect: Effect;
+}
 
-/** What the rules say of one set of attributes. */
-interface Judgement {
-  readonly attributes: RequestAttributes;
-  readonly effect: Decision['effect'];
-  /** The rule that decided; undefined where none matched. */
-  readonly by: Entry | undefined;
+/** What the rules say of one set of attributes, and of one command where the call runs several. */
+interface Judgement extends Refused {
+  readonly effect: Effect;
   /** Rules that let the call through, or that would after an approval. */
-  readonly granting: readonly Entry[];
-  /** The rule needs the body, and it cannot be read. */
-  readonly isOpaque: boolean;
+  readonly granting: readonly Match[];
 }
 
 /**
  * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
- * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations), or `null`.
+ * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations; of a stream whose pod has
+ * been read, the masked pod), or `null`.
  * `approved`: what reviewers have granted, where that is certain. It is judged by the same policies as everything else:
  * it can make an ask an allow, and nothing else.
  */
@@ -59,12 +61,17 @@ export async function evaluate(
 ): Promise<Decision> {
   const { set, authority, nowMs } = grounds;
   const { agent, attributes, connection, digest } = request;
-  const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs };
   const applicable = set.index.policiesFor(agent).filter((policy) => policy.connections.matches(connection));
   // Operations say what to do and not what comes of it: no condition looks at them.
-  const object = request.body === 'json-patch' ? null : body;
+  const object = request.body === 'json-patch' || request.body === 'none' ? null : body;
+  const pod = request.pod === 'read' ? body : null;
+  const commands = runningBy(request, object);
+  const grade = request.stream === undefined ? {} : { grade: commands[0]?.reading.grade ?? 'opaque' };
+  const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs, ...grade };
   const judgements: Judgement[] = [];
-  for (const one of judgedAs(request)) judgements.push(await judge(grounds, request, object, one, applicable));
+  for (const one of judgedAs(request))
+    for (const running of commands.length === 0 ? [null] : commands)
+      judgements.push(await judge(grounds, { request, attributes: one, running, object, pod, applicable }));
   const decisive = strictest(judgements);
   const { by } = decisive;
   const names = { policy: by?.policy.name ?? '', rule: by?.rule.name ?? '' };
@@ -76,7 +83,7 @@ export async function evaluate(
   }
   const grants = judgements.map(({ granting }) => ({
     rules: granting,
-    otherwise: granting.length > 0 ? [] : asking(applicable),
+    otherwise: granting.length > 0 ? [] : askingOtherwise(applicable),
   }));
   const merged = mergeObligations(grants, attributes, nowMs);
   if (merged.kind === 'conflict') {
@@ -88,23 +95,20 @@ export async function evaluate(
   if (read !== null) return { ...base, ...names, effect: 'deny', ...read };
   if (decisive.effect === 'allow')
     return { ...base, ...names, effect: 'allow', reasonCode: 'AllowedByRule', obligations: merged.obligations };
-  const policy = names.policy || (asking(applicable)[0]?.name ?? '');
+  const policy = names.policy || (askingOtherwise(applicable)[0]?.name ?? '');
   const terms = mergeTerms(judgements.flatMap(termsOf));
   if (answers(approved, request, terms)) {
     const reasonCode = 'AllowedByApproval';
     return { ...base, ...names, policy, effect: 'allow', reasonCode, obligations: merged.obligations };
   }
-  const reason =
-    by?.rule.reason || `${whatFor(request, decisive.attributes, 'needs the approval of a reviewer to')}: ${source(by)}`;
-  const hint = hintFor(applicable, attributes);
   return {
     ...base,
     ...names,
     policy,
     effect: 'ask',
     reasonCode: 'ApprovalRequired',
-    reason,
-    hint,
+    reason: asking(decisive, request),
+    hint: hintFor(applicable, attributes),
     obligations: merged.obligations,
     terms,
   };
@@ -120,42 +124,72 @@ function judgedAs({ attributes, body }: DecisionRequest): readonly RequestAttrib
   return [attributes, ...derivedAttributes(attributes, body === 'apply' ? 'apply' : 'other')];
 }
 
-async function judge(
-  grounds: Grounds,
-  request: DecisionRequest,
-  body: Buffer | null,
-  attributes: RequestAttributes,
-  applicable: readonly Policy[],
-): Promise<Judgement> {
+/** What is judged, one by one. */
+interface Case {
+  readonly request: DecisionRequest;
+  readonly attributes: RequestAttributes;
+  /** The command that the call runs; `null` where it runs none. */
+  readonly running: Running | null;
+  /** The masked body, and the masked pod of a stream; `null`: there is none, or it cannot be read. */
+  readonly object: Buffer | null;
+  readonly pod: Buffer | null;
+  readonly applicable: readonly Policy[];
+}
+
+async function judge(grounds: Grounds, one: Case): Promise<Judgement> {
+  const { request, attributes, running, applicable } = one;
   const candidates = grounds.set.index
     .rulesFor(request.agent, attributes)
-    .filter(({ policy, rule }) => policy.connections.matches(request.connection) && fits(rule, attributes, request));
-  // With a body that cannot be read, nobody knows whether these match.
-  const isBlind = ({ rule }: Entry): boolean => request.body === 'opaque' && rule.when?.readsBody === true;
-  const readable = candidates.filter((entry) => !isBlind(entry));
-  const verdicts = await verdictsOn(grounds, readable, conditionInput(request, attributes, body, grounds.nowMs));
+    .filter(({ policy, rule }) => policy.connections.matches(request.connection) && fits(rule, attributes, request))
+    .flatMap((entry): Match[] => {
+      const effect = effectOn(entry.rule, one);
+      return effect === null ? [] : [{ ...entry, effect }];
+    });
+  // With a body or a pod that cannot be read, nobody knows whether these match.
+  const missing = ({ rule }: Match): 'body' | 'pod' | null => {
+    if (request.body === 'opaque' && rule.when?.readsBody) return 'body';
+    return request.pod === 'unreadable' && rule.when?.readsPod ? 'pod' : null;
+  };
+  const readable = candidates.filter((entry) => missing(entry) === null);
+  const verdicts = await verdictsOn(grounds, readable, conditionInput(one, readable, grounds.nowMs));
   const matches = readable.filter((entry) => {
     const verdict = verdicts.get(entry) ?? 'yes';
-    return verdict === 'yes' || (verdict === 'error' && entry.rule.effect === 'deny');
+    return verdict === 'yes' || (verdict === 'error' && entry.effect === 'deny');
   });
-  const granting = matches.filter(({ rule }) => rule.effect !== 'deny');
-  const found = { attributes, granting, isOpaque: false };
-  const denying = matches.find(({ rule }) => rule.effect === 'deny');
+  const granting = matches.filter(({ effect }) => effect !== 'deny');
+  const found = { attributes, granting, running, unreadable: null };
+  const denying = matches.find(({ effect }) => effect === 'deny');
   if (denying !== undefined) return { ...found, effect: 'deny', by: denying };
-  const blind = candidates.find((entry) => isBlind(entry) && (entry.rule.effect !== 'allow' || granting.length === 0));
-  if (blind !== undefined) return { ...found, effect: 'deny', by: blind, isOpaque: true };
-  const asks = granting.find(({ rule }) => rule.effect === 'ask');
+  const blind = candidates.find(
+    (entry) => missing(entry) !== null && (entry.effect !== 'allow' || granting.length === 0),
+  );
+  if (blind !== undefined) return { ...found, effect: 'deny', by: blind, unreadable: missing(blind) };
+  const asks = granting.find(({ effect }) => effect === 'ask');
   if (asks !== undefined) return { ...found, effect: 'ask', by: asks };
   if (granting.length > 0) return { ...found, effect: 'allow', by: granting[0] };
-  return { ...found, effect: asking(applicable).length > 0 ? 'ask' : 'deny', by: undefined };
+  return { ...found, effect: askingOtherwise(applicable).length > 0 ? 'ask' : 'deny', by: undefined };
+}
+
+/** What a rule does about this command or port, before its condition is looked at; `null`: nothing. */
+function effectOn(rule: Rule, { request, attributes, running }: Case): Effect | null {
+  if (rule.kind === 'nonResource' || (rule.exec === null && rule.ports === null)) return rule.effect;
+  if (running === null) return attributes.kind === 'resource' && isBlindly(rule, attributes) ? rule.effect : null;
+  if (rule.exec !== null) return execEffect(rule.effect, rule.exec, running);
+  return portsEffect(rule.effect, rule.ports ?? [], running.stream, request.port);
+}
+
+/** A stream that nothing is known of is none that an allow speaks of, and may be any that others speak of. */
+function isBlindly({ effect, exec }: ResourceRule, attributes: ResourceAttributes): boolean {
+  const isForward = attributes.subresource === 'portforward';
+  return effect !== 'allow' && isSession(attributes) && isForward === (exec === null);
 }
 
 /** What the conditions of these rules say; a rule without one is not in it. */
 async function verdictsOn(
   { conditions }: Grounds,
-  entries: readonly Entry[],
+  entries: readonly Match[],
   input: ConditionInput,
-): Promise<ReadonlyMap<Entry, Verdict>> {
+): Promise<ReadonlyMap<Match, Verdict>> {
   const conditional = entries.filter(({ rule }) => rule.when !== null);
   const texts = conditional.map(({ rule }) => rule.when?.text ?? '');
   const verdicts = await conditions(texts, input);
@@ -183,14 +217,14 @@ function strictest(judgements: readonly Judgement[]): Judgement {
 }
 
 /** The policies that ask a reviewer about what matches no rule. */
-function asking(applicable: readonly Policy[]): Policy[] {
+function askingOtherwise(applicable: readonly Policy[]): Policy[] {
   return applicable.filter(({ otherwise }) => otherwise === 'ask');
 }
 
 /** The terms of what asks in a judgement: its rules, or `otherwise`. */
 function termsOf({ effect, granting }: Judgement): readonly ApprovalTerms[] {
   if (effect !== 'ask') return [];
-  const terms = granting.flatMap(({ rule }) => rule.terms ?? []);
+  const terms = granting.flatMap((match) => (match.effect === 'ask' ? (match.rule.terms ?? []) : []));
   return terms.length > 0 ? terms : [defaultTerms];
 }
 
@@ -217,60 +251,26 @@ function mergeObligations(grants: readonly Grants[], attributes: RequestAttribut
   };
 }
 
-function denial({ by, attributes, isOpaque }: Judgement, request: DecisionRequest) {
-  const sentence = whatFor(request, attributes, 'may not');
-  if (isOpaque) {
-    const reason = `${sentence}: ${source(by)} depends on the request body, which Sluice cannot read in this encoding`;
-    return ['BodyOpaque', reason] as const;
-  }
-  if (by === undefined) return ['NoRuleMatched', `${sentence}: no rule allows it`] as const;
-  return ['DeniedByRule', by.rule.reason || `${sentence}: ${source(by)} denies it`] as const;
-}
-
-function source(by: Entry | undefined): string {
-  return by === undefined ? 'no rule allows it' : `the rule "${by.rule.name}" of the policy "${by.policy.name}"`;
-}
-
-/** `agent "demo" may not delete pods "web" in namespace "shop"`; and what the call is, where that is not the same. */
-function whatFor({ agent, attributes: asked }: DecisionRequest, attributes: RequestAttributes, may: string): string {
-  const derived = attributes === asked ? '' : `, which ${what(asked)} amounts to as well`;
-  return `agent "${agent.name}" ${may} ${what(attributes)}${derived}`;
-}
-
-/** `delete namespaces "shop"`, `list pods in namespace "shop"`, `get /metrics`. */
-function what(attributes: RequestAttributes): string {
-  if (attributes.kind === 'nonResource') return `${attributes.verb} ${attributes.path}`;
-  const { verb, namespace, name, resource } = attributes;
-  const object = name === '' ? '' : ` "${name}"`;
-  const place = namespace === '' || resource === 'namespaces' ? '' : ` in namespace "${namespace}"`;
-  return `${verb} ${resourceName(attributes)}${object}${place}`;
-}
-
-/** What the same policies allow near this call: the rules that speak of the resource, or of anything. */
-function hintFor(applicable: readonly Policy[], attributes: RequestAttributes): string {
-  const allows = applicable.flatMap(({ rules }) => rules.filter(({ effect }) => effect === 'allow'));
-  const near = allows.filter(
-    (rule) =>
-      rule.kind === attributes.kind &&
-      (attributes.kind === 'nonResource' ||
-        (rule.kind === 'resource' &&
-          rule.matchesResource.matches(attributes.apiGroup, attributes.resource, attributes.subresource))),
-  );
-  if (near.length === 0) return '';
-  return `Allowed here: ${near
-    .slice(0, hintRules)
-    .map(({ summary }) => summary)
-    .join('; ')}.`;
-}
-
 function conditionInput(
-  request: DecisionRequest,
-  attributes: RequestAttributes,
-  body: Buffer | null,
+  { request, attributes, running, object: body, pod }: Case,
+  entries: readonly Match[],
   nowMs: number,
 ): ConditionInput {
   const { agent, connection, generateName }: { agent: Agent; connection: string; generateName: string } = request;
   const empty = { apiGroup: '', version: '', resource: '', subresource: '', namespace: '', name: '', path: '' };
   const { kind: _, ...known } = attributes;
-  return { request: { ...empty, ...known, generateName, connection }, agent, body, nowMs };
+  const readsPod = pod !== null && entries.some(({ rule }) => rule.when?.readsPod);
+  return {
+    request: { ...empty, ...known, generateName, connection },
+    agent,
+    body,
+    ...(running === null ? {} : { exec: execInput(running, request.port) }),
+    ...(readsPod ? { pod } : {}),
+    nowMs,
+  };
+}
+
+function execInput({ stream, reading }: Running, port = 0): ExecInput {
+  const { kind, command, container, stdin, tty } = stream;
+  return { kind, command, container, stdin, tty, grade: reading.grade, port };
 }

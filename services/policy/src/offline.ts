@@ -21,7 +21,8 @@ async function answer(question: PolicyQuestion): Promise<PolicyAnswer> {
   }
   const conditions = new Conditions();
   const grounds = { set, authority: 0, nowMs: Date.now(), conditions: conditions.evaluate };
-  const body = question.request.body === 'none' ? null : Buffer.from(question.body);
+  const { body: kind, pod } = question.request;
+  const body = kind === 'none' && pod !== 'read' ? null : Buffer.from(question.body);
   const decision = await evaluate(grounds, question.request, body);
   await conditions.stop();
   return { kind: 'decision', decision };

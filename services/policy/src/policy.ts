@@ -1,6 +1,7 @@
 // What policies are once they are compiled. Types only.
 import type { ApprovalTerms, Effect, Impersonation } from '@sluice/model';
 import type { Condition } from './condition.ts';
+import type { ExecTerms, PortRange } from './exec/terms.ts';
 import type { PolicyMask } from './masks.ts';
 import type { Matcher, ResourceMatcher } from './match.ts';
 import type { RuleIndex } from './rule-index.ts';
@@ -51,7 +52,7 @@ interface RuleBase {
   readonly when: Condition | null;
   /** Empty unless the policy gives one. */
   readonly reason: string;
-  /** Of a rule that asks; `null` of any other. */
+  /** Of a rule that asks, or may ask about what is opaque or interactive; `null` of any other. */
   readonly terms: ApprovalTerms | null;
   /** As written, for hints: `get, list on pods, pods/log in shop-*`. */
   readonly summary: string;
@@ -67,6 +68,10 @@ export interface ResourceRule extends RuleBase {
   readonly names: Matcher;
   /** `mask: none`: the agent gets the values of what this rule lets through. */
   readonly isUnmasked: boolean;
+  /** With it, the rule is about what runs in a pod and nothing else; `null` without. */
+  readonly exec: ExecTerms | null;
+  /** With it, the rule is about port-forwards and nothing else; `null` without. */
+  readonly ports: readonly PortRange[] | null;
 }
 
 export interface NonResourceRule extends RuleBase {
