@@ -31,7 +31,7 @@ export function scan(bytes: Buffer, isEnd: boolean): Scan {
   const found: OpenFinding[] = [];
   const seen = rows.map(() => 0);
   let decided = bytes.length;
-  const state = automaton.search(bytes, 0, (row, start, end) => {
+  automaton.search(bytes, (row, start, end) => {
     // What a row has called a secret it need not look at again: each byte is read so often as there are rows, at most.
     if (start < (seen[row.index] as number)) return;
     const verdict = row.check(bytes, start, end, isEnd);
@@ -44,7 +44,7 @@ export function scan(bytes: Buffer, isEnd: boolean): Scan {
     seen[row.index] = verdict.end;
     found.push({ ...verdict, by: row.name });
   });
-  if (!isEnd) decided = Math.min(decided, bytes.length - automaton.pending(state));
+  if (!isEnd) decided = Math.min(decided, bytes.length - automaton.pending(bytes));
   return { findings: united(found), decided };
 }
 
@@ -57,7 +57,7 @@ export const findSecrets: FindSecrets = (text, also) => {
 /** Where anything begins that a detector would look at, ascending: a text without any of these has no secret to be found. */
 export function suspects(bytes: Buffer): readonly number[] {
   const starts: number[] = [];
-  automaton.search(bytes, 0, (_, start) => starts.push(start));
+  automaton.search(bytes, (_, start) => starts.push(start));
   return starts.sort((a, b) => a - b);
 }
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeFingerprints, encodeFingerprints, Fingerprints, KnownSet } from './fingerprint.ts';
+import { Fingerprints } from './fingerprint.ts';
+import { decodeFingerprints, encodeFingerprints, KnownSet } from './known-set.ts';
 import { maskText } from './text.ts';
 
 const prints = new Fingerprints(createSecretKey(Buffer.alloc(32, 5)));

@@ -3,14 +3,9 @@ import { createHmac, type KeyObject } from 'node:crypto';
 import { type MaskRequest, shown } from '@sluice/model';
 import type { LastValues } from '@sluice/runtime';
 import { openSeal, seal } from '@sluice/runtime/raw';
-import {
-  decodeFingerprints,
-  encodeFingerprints,
-  type Fingerprint,
-  Fingerprints,
-  KnownSet,
-  minValueBytes,
-} from './fingerprint.ts';
+import { Fingerprints } from './fingerprint.ts';
+import { decodeFingerprints, encodeFingerprints, type Fingerprint, KnownSet } from './known-set.ts';
+import { minValueBytes } from './value-forms.ts';
 
 type Agent = MaskRequest['agent'];
 
