@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Fingerprints } from './fingerprint.ts';
 import { decodeFingerprints, encodeFingerprints, KnownSet } from './known-set.ts';
-import { maskText } from './text.ts';
+import { type FindMore, maskText } from './text.ts';
 
 const prints = new Fingerprints(createSecretKey(Buffer.alloc(32, 5)));
 const mask = (): string => '«mask»';
@@ -15,8 +15,8 @@ function masked(pieces: readonly Buffer[], values: readonly Buffer[]): string {
   let carry = Buffer.alloc(0);
   const out: Buffer[] = [];
   for (const [index, bytes] of pieces.entries()) {
-    const find = (text: Buffer, isEnd: boolean) => prints.find(text, known, isEnd);
-    const done = maskText(mask, find, { carry, bytes, flush: index === pieces.length - 1 });
+    const find: FindMore = (text, { isEnd }) => prints.find(text, known, isEnd);
+    const done = maskText(mask, [find], { carry, bytes, flush: index === pieces.length - 1 });
     out.push(done.bytes);
     carry = Buffer.from(done.carry);
   }
