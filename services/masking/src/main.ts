@@ -15,7 +15,9 @@ import { loadKey, openBroker, openLastValues, runService } from '@sluice/runtime
 import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 import { createMasker } from './mask.ts';
 import { createMaskValues } from './mask-values.ts';
+import { findPatterns } from './patterns.ts';
 import { ShownValues } from './shown-values.ts';
+import { Surroundings } from './surroundings.ts';
 import { type FindMore, maskText } from './text.ts';
 
 /** A reply, before it is sealed. */
@@ -34,18 +36,11 @@ runService('masking', process.env, async ({ env, log }) => {
     if (form === 'text') {
       const known = await memory.of(agent, { isFirst: carry === '' });
       const findKnown: FindMore = (text, { isEnd }) => memory.prints.find(text, known, isEnd);
-      const {
-        bytes,
-        masks,
-        held,
-        carry: next,
-      } = maskText(maskValues(agent), [findKnown], {
-        carry: Buffer.from(carry, 'base64'),
-        bytes: parts[0] ?? Buffer.alloc(0),
-        flush,
-        isTyped: typing,
-        keepsLength: keepLength,
-      });
+      const { patterns } = new Surroundings(head);
+      const find = patterns.length === 0 ? [findKnown] : [findKnown, findPatterns(patterns)];
+      const piece = { carry: Buffer.from(carry, 'base64'), bytes: parts[0] ?? Buffer.alloc(0), flush };
+      const how = { isTyped: typing, keepsLength: keepLength };
+      const { bytes, masks, held, carry: next } = maskText(maskValues(agent), find, { ...piece, ...how });
       return [{ kind: 'masked', lengths: [bytes.length], masks, held, carry: next.toString('base64') }, bytes];
     }
     try {

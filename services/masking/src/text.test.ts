@@ -76,7 +76,7 @@ for (const line of lines) {
   test(`typing is not held: ${JSON.stringify(line)}`, () => {
     const pieces = byteByByte(`$ ${line}\r\n`);
     for (const [index, { bytes, held }] of [...inPieces(pieces, { isTyped: true })].entries()) {
-      assert.equal(held, 0, `behind ${Buffer.concat(pieces.slice(0, index + 1))}`);
+      assert.equal(held, 0, `behind ${Buffer.concat(pieces.slice(0, index + 1)).toString()}`);
       assert.deepEqual(bytes, pieces[index]);
     }
   });
