@@ -45,7 +45,8 @@ export function scan(bytes: Buffer, { isEnd, isTyped }: Pace): Scan {
   let decided = bytes.length;
   automaton.search(bytes, (row, start, end) => {
     // What a row has called a secret it need not look at again: each byte is read so often as there are rows, at most.
-    if (start < (seen[row.index] as number)) return;
+    // Only its end may be a name, with a value of its own behind it: `password: token: …`.
+    if (end < (seen[row.index] as number) - 1) return;
     const verdict = row.check(bytes, start, end, isEnd);
     if (verdict === null) return;
     if ('from' in verdict) {
@@ -55,7 +56,7 @@ export function scan(bytes: Buffer, { isEnd, isTyped }: Pace): Scan {
       return;
     }
     if (verdict.end <= verdict.start || isMask(bytes, verdict.start)) return;
-    seen[row.index] = verdict.end;
+    seen[row.index] = Math.max(seen[row.index] as number, verdict.end);
     found.push({ ...verdict, by: row.name });
   });
   if (!isEnd && !isTyped) decided = Math.min(decided, bytes.length - automaton.pending(bytes));

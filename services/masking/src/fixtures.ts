@@ -52,6 +52,7 @@ export const secretTexts: readonly (readonly [by: DetectorName, text: string, se
   ['assigned', '{"name":"DB_PASSWORD","value":"hunter2"}', 'hunter2'],
   ['assigned', '/x?access_token=abcdef&a=b', 'abcdef'],
   ['assigned', 'q=access_token%3Dabcdef&a=b', 'abcdef'],
+  ['assigned', 'secret: $S token: abcdefgh\n', 'abcdefgh'],
   ['assigned', 'client-key-data: abcdef==\n', 'abcdef=='],
   ['assigned', 'password: |\n  hunter2\nuser: a', 'hunter2'],
   ['assigned', '\x1b[34mDB_PWD\x1b[0m=\x1b[01;31m\x1b[Khunter2\x1b[m\n', 'hunter2'],

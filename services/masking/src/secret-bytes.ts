@@ -79,7 +79,7 @@ export function blankEnd(bytes: Buffer, from: number, limit: number, blanks = sp
   while (at < limit && bytes[at] === escapeByte) {
     const parameters = runEnd(bytes, at + 2, controlParameters, at + maxControl);
     if (parameters >= bytes.length) return bytes.length;
-    if (bytes[at + 1] !== 0x5b) break;
+    if (bytes[at + 1] !== 0x5b || controlEnds[bytes[parameters] as number] === 0) break;
     at = runEnd(bytes, parameters + 1, blanks, limit);
   }
   return at;
@@ -93,6 +93,7 @@ export function controlStart(bytes: Buffer, end: number): number {
 }
 
 const controlParameters = byteClass('0-9;?');
+const controlEnds = byteClass('@-~');
 
 /** Whether what begins there goes on a word. Colours end one, and so do `\\n` and its like in an escaped text. */
 export function isInWord(bytes: Buffer, start: number): boolean {
