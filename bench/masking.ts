@@ -1,5 +1,6 @@
 // What masking costs, side by side with a floor that takes the same messages over the same broker, opens and seals them,
 // and masks nothing: objects and megabytes a second, and the cost of one hop.
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,11 +74,21 @@ function batch(make: (index: number) => string): Buffer[] {
   return values;
 }
 
+/** As a stream brings them, at most. */
+const streamBytes = 64 * 1024;
 const lines = '2026-01-01T00:00:00Z INFO GET /api/v1/items served in 12 ms for 10.0.0.1, user=7\n';
 const loads: readonly Load[] = [
   { name: 'pods', form: 'object', resource: 'pods', subresource: '', values: batch(pod) },
   { name: 'Secrets', form: 'object', resource: 'secrets', subresource: '', values: batch(secret) },
   { name: 'log', form: 'text', resource: 'pods', subresource: 'log', values: [Buffer.from(lines.repeat(800))] },
+  { name: 'binary', form: 'text', resource: 'pods', subresource: 'exec', values: [randomBytes(streamBytes)] },
+  {
+    name: 'base64',
+    form: 'text',
+    resource: 'pods',
+    subresource: 'exec',
+    values: [Buffer.from(randomBytes(streamBytes).toString('base64').replaceAll(/.{76}/g, '$&\n'))],
+  },
 ];
 
 /** Prints two tables. */

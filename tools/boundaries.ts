@@ -39,7 +39,7 @@ const owners: Readonly<Record<string, string>> = {
   ws: '{services/ingress,libs/demo-cluster}/**',
   pako: 'libs/kube/**',
   unbash: 'services/policy/**',
-  re2js: 'services/masking/**',
+  re2js: 'libs/runtime/src/mask-pattern{,.test}.ts',
   commander: 'cli/src/main.ts',
 };
 
@@ -53,7 +53,7 @@ const pure = [
   'libs/kube/src/**',
   'services/policy/src/{compile,evaluate,match,policy,reader,rule-index}*.ts',
   'services/policy/src/condition{,.test}.ts',
-  'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,mask,splice,surroundings,text}*.ts',
+  'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,inner-values,known-set,mask,patterns,secret-bytes,assigned,splice,surroundings,text,value-forms,wrapped}*.ts',
   'libs/runtime/src/held-frames.ts',
   'services/ingress/src/budget.ts',
   'services/approval/src/{callers,cards,fold,leases}*.ts',

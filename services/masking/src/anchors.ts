@@ -1,6 +1,6 @@
-// Finds many short texts in bytes at once, in one pass (Aho and Corasick, 1975). Pure.
+// Finds many short texts in bytes at once, in one pass that looks at pairs of bytes and stops where one may begin. Pure.
 
-/** A text to be found. */
+/** A text to be found: three bytes and more. */
 export interface Anchor<T> {
   readonly text: string;
   /** ASCII letters match in either case. */
@@ -8,21 +8,25 @@ export interface Anchor<T> {
   readonly value: T;
 }
 
-/** Where the search stands: 0 where nothing has begun. */
-export type AnchorState = number;
+/** Kinds of pairs: the first and second byte of an anchor, or its second and third. */
+const first = 1;
+const second = 2;
 
 /**
- * The automaton as one dense table: a step is two reads, whatever the anchors. Anchors that tell the case apart are found
- * by comparing once their folded form is.
+ * Of three bytes in a row two stand at an even place and the one behind it, so one look at each second place passes no
+ * anchor by. Where a pair may be of one, a tree of all anchors says which. Anchors that tell the case apart are found by
+ * comparing once their folded form is.
  */
 export class Anchors<T> {
+  /** What a pair of bytes may be. */
+  readonly #pairs = new Uint8Array(1 << 16);
   readonly #classOf = new Uint8Array(256);
-  readonly #classes: number;
+  /** The tree: a node is the place of its row, and 0, the root's, says that nothing goes on like this. */
   readonly #next: Uint16Array;
-  /** What ends in a state. */
-  readonly #ends: readonly (readonly { readonly length: number; readonly exact: Buffer | null; readonly value: T }[])[];
-  readonly #has: Uint8Array;
-  readonly #depth: Uint16Array;
+  readonly #classes: number;
+  /** What ends at a node. */
+  readonly #ends: readonly (readonly { readonly exact: Buffer | null; readonly value: T }[])[];
+  readonly #longest: number;
 
   constructor(anchors: readonly Anchor<T>[]) {
     const folded = anchors.map(({ text }) => Buffer.from(text.toLowerCase(), 'latin1'));
@@ -32,76 +36,74 @@ export class Anchors<T> {
     }
     for (let upper = 0x41; upper <= 0x5a; upper++) this.#classOf[upper] = this.#classOf[upper + 0x20] as number;
     this.#classes = classes;
+    this.#longest = Math.max(...folded.map(({ length }) => length));
 
-    const goto: Map<number, number>[] = [new Map()];
-    const depth = [0];
-    const own: number[][] = [[]];
+    const nodes: Map<number, number>[] = [new Map()];
+    const ends: { exact: Buffer | null; value: T }[][] = [[]];
     for (const [index, bytes] of folded.entries()) {
-      let state = 0;
+      const { text, ignoreCase, value } = anchors[index] as Anchor<T>;
+      let node = 0;
       for (const byte of bytes) {
         const cls = this.#classOf[byte] as number;
-        let next = goto[state]?.get(cls);
+        let next = nodes[node]?.get(cls);
         if (next === undefined) {
-          next = goto.length;
-          goto.push(new Map());
-          own.push([]);
-          depth.push((depth[state] as number) + 1);
-          goto[state]?.set(cls, next);
+          next = nodes.length;
+          nodes.push(new Map());
+          ends.push([]);
+          nodes[node]?.set(cls, next);
         }
-        state = next;
+        node = next;
       }
-      own[state]?.push(index);
+      ends[node]?.push({ exact: ignoreCase ? null : Buffer.from(text, 'latin1'), value });
+      this.#mark(text, ignoreCase);
     }
-    const count = goto.length;
-    this.#next = new Uint16Array(count * classes);
-    this.#depth = Uint16Array.from(depth);
-    const fail = goto.map(() => 0);
-    const all: number[][] = own.map((indexes) => [...indexes]);
-    const queue = [0];
-    for (let at = 0; at < queue.length; at++) {
-      const state = queue[at] as number;
-      for (let cls = 0; cls < classes; cls++) {
-        const back = state === 0 ? 0 : (this.#next[(fail[state] as number) * classes + cls] as number);
-        const target = goto[state]?.get(cls);
-        this.#next[state * classes + cls] = target ?? back;
-        if (target === undefined) continue;
-        fail[target] = back;
-        all[target]?.push(...(all[back] ?? []));
-        queue.push(target);
-      }
-    }
-    this.#ends = all.map((indexes) =>
-      indexes.map((index) => {
-        const { text, ignoreCase, value } = anchors[index] as Anchor<T>;
-        return { length: text.length, exact: ignoreCase ? null : Buffer.from(text, 'latin1'), value };
-      }),
-    );
-    this.#has = Uint8Array.from(this.#ends, (ends) => (ends.length > 0 ? 1 : 0));
+    this.#ends = ends;
+    this.#next = new Uint16Array(nodes.length * classes);
+    for (const [node, children] of nodes.entries())
+      for (const [cls, child] of children) this.#next[node * classes + cls] = child;
   }
 
-  /** Calls `onAnchor` for each anchor in `[from, bytes.length)`, in the order of their ends. */
-  search(bytes: Buffer, from: number, onAnchor: (value: T, start: number, end: number) => void): AnchorState {
-    const next = this.#next;
-    const classOf = this.#classOf;
-    const classes = this.#classes;
-    const has = this.#has;
-    let state = 0;
-    for (let at = from; at < bytes.length; at++) {
-      state = next[state * classes + (classOf[bytes[at] as number] as number)] as number;
-      if (has[state] === 1) this.#found(bytes, state, at + 1, onAnchor);
+  #mark(text: string, ignoreCase: boolean): void {
+    const cases = (at: number): number[] => {
+      const letter = text[at] ?? '';
+      return (ignoreCase ? [letter.toLowerCase(), letter.toUpperCase()] : [letter]).map((one) => one.charCodeAt(0));
+    };
+    for (const [at, kind] of [first, second].entries())
+      for (const one of cases(at))
+        for (const other of cases(at + 1))
+          this.#pairs[(one << 8) | other] = (this.#pairs[(one << 8) | other] ?? 0) | kind;
+  }
+
+  /** Calls `onAnchor` for each anchor, in the order of their beginnings. */
+  search(bytes: Buffer, onAnchor: (value: T, start: number, end: number) => void): void {
+    const pairs = this.#pairs;
+    const last = bytes.length - 1;
+    let at = 0;
+    for (; at < last; at += 2) {
+      const kind = pairs[((bytes[at] as number) << 8) | (bytes[at + 1] as number)] as number;
+      if (kind === 0) continue;
+      if ((kind & second) !== 0 && at > 0) this.#follow(bytes, at - 1, onAnchor);
+      if ((kind & first) !== 0) this.#follow(bytes, at, onAnchor);
     }
-    return state;
   }
 
   /** How many of the last bytes may be the beginning of an anchor. */
-  pending(state: AnchorState): number {
-    return this.#depth[state] as number;
+  pending(bytes: Buffer): number {
+    for (let start = Math.max(0, bytes.length - this.#longest + 1); start < bytes.length; start++)
+      if (this.#follow(bytes, start, () => undefined)) return bytes.length - start;
+    return 0;
   }
 
-  #found(bytes: Buffer, state: number, end: number, onAnchor: (value: T, start: number, end: number) => void): void {
-    for (const { length, exact, value } of this.#ends[state] ?? []) {
-      const start = end - length;
-      if (exact === null || exact.equals(bytes.subarray(start, end))) onAnchor(value, start, end);
+  /** Whether the bytes from there on end inside an anchor. */
+  #follow(bytes: Buffer, start: number, onAnchor: (value: T, start: number, end: number) => void): boolean {
+    const classes = this.#classes;
+    let node = 0;
+    for (let at = start; at < bytes.length; at++) {
+      node = this.#next[node * classes + (this.#classOf[bytes[at] as number] as number)] as number;
+      if (node === 0) return false;
+      for (const { exact, value } of this.#ends[node] as readonly { exact: Buffer | null; value: T }[])
+        if (exact === null || exact.equals(bytes.subarray(start, at + 1))) onAnchor(value, start, at + 1);
     }
+    return true;
   }
 }

@@ -2,8 +2,9 @@
 import type { DetectorName } from '@sluice/model';
 import { type Anchor, Anchors } from './anchors.ts';
 import { byteClass, runEnd } from './byte-class.ts';
-import { type Detector, detectors, isMask, type Until } from './detectors.ts';
+import { type Detector, detectors } from './detectors.ts';
 import type { Finding, FindSecrets } from './finding.ts';
+import { isMask, type Until } from './secret-bytes.ts';
 
 /** A finding, and how it goes on where it reaches the end of the bytes. */
 export interface OpenFinding extends Finding {
@@ -26,38 +27,52 @@ const automaton = new Anchors<Row>(
   rows.flatMap((row) => row.anchors.map((text): Anchor<Row> => ({ text, ignoreCase: row.ignoreCase, value: row }))),
 );
 
-/** Looks at all bytes. `isEnd`: nothing comes after them. */
-export function scan(bytes: Buffer, isEnd: boolean): Scan {
+/** How a text comes. */
+export interface Pace {
+  /** Nothing comes after the bytes. */
+  readonly isEnd: boolean;
+  /** Somebody types it, or reads it as it comes: see `typingBytes`. */
+  readonly isTyped: boolean;
+}
+
+/** Of what is typed so many bytes of a secret have to be there before it is held. */
+export const typingBytes = 4;
+
+/** Looks at all bytes. */
+export function scan(bytes: Buffer, { isEnd, isTyped }: Pace): Scan {
   const found: OpenFinding[] = [];
   const seen = rows.map(() => 0);
   let decided = bytes.length;
-  const state = automaton.search(bytes, 0, (row, start, end) => {
+  automaton.search(bytes, (row, start, end) => {
     // What a row has called a secret it need not look at again: each byte is read so often as there are rows, at most.
-    if (start < (seen[row.index] as number)) return;
+    // Only its end may be a name, with a value of its own behind it: `password: token: …`.
+    if (end < (seen[row.index] as number) - 1) return;
     const verdict = row.check(bytes, start, end, isEnd);
     if (verdict === null) return;
-    if (verdict === 'more') {
-      decided = Math.min(decided, start);
+    if ('from' in verdict) {
+      // Names and anchors say nothing, so of what is typed they are not held.
+      const from = isTyped ? verdict.from : start;
+      if (!isTyped || bytes.length - from >= typingBytes) decided = Math.min(decided, from);
       return;
     }
     if (verdict.end <= verdict.start || isMask(bytes, verdict.start)) return;
-    seen[row.index] = verdict.end;
+    seen[row.index] = Math.max(seen[row.index] as number, verdict.end);
     found.push({ ...verdict, by: row.name });
   });
-  if (!isEnd) decided = Math.min(decided, bytes.length - automaton.pending(state));
+  if (!isEnd && !isTyped) decided = Math.min(decided, bytes.length - automaton.pending(bytes));
   return { findings: united(found), decided };
 }
 
 /** The whole text at once. */
 export const findSecrets: FindSecrets = (text, also) => {
-  const { findings } = scan(text, true);
+  const { findings } = scan(text, { isEnd: true, isTyped: false });
   return also.includes('high-entropy') ? united([...findings, ...randomWords(text)]) : findings;
 };
 
 /** Where anything begins that a detector would look at, ascending: a text without any of these has no secret to be found. */
 export function suspects(bytes: Buffer): readonly number[] {
   const starts: number[] = [];
-  automaton.search(bytes, 0, (_, start) => starts.push(start));
+  automaton.search(bytes, (_, start) => starts.push(start));
   return starts.sort((a, b) => a - b);
 }
 

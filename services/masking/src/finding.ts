@@ -4,8 +4,8 @@ import type { DetectorName } from '@sluice/model';
 export interface Finding {
   readonly start: number;
   readonly end: number;
-  /** What found it. `known`: a value that the agent was shown masked before. */
-  readonly by: DetectorName | 'known';
+  /** What found it. `known`: a value that the agent was shown masked before. `pattern`: one of a policy. */
+  readonly by: DetectorName | 'known' | 'pattern';
 }
 
 /**

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { createSecretKey } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeFingerprints, encodeFingerprints, Fingerprints, KnownSet } from './fingerprint.ts';
-import { maskText } from './text.ts';
+import { Fingerprints } from './fingerprint.ts';
+import { decodeFingerprints, encodeFingerprints, KnownSet } from './known-set.ts';
+import { type FindMore, maskText } from './text.ts';
 
 const prints = new Fingerprints(createSecretKey(Buffer.alloc(32, 5)));
 const mask = (): string => '«mask»';
@@ -14,8 +15,8 @@ function masked(pieces: readonly Buffer[], values: readonly Buffer[]): string {
   let carry = Buffer.alloc(0);
   const out: Buffer[] = [];
   for (const [index, bytes] of pieces.entries()) {
-    const find = (text: Buffer, isEnd: boolean) => prints.find(text, known, isEnd);
-    const done = maskText(mask, find, { carry, bytes, flush: index === pieces.length - 1 });
+    const find: FindMore = (text, { isEnd }) => prints.find(text, known, isEnd);
+    const done = maskText(mask, [find], { carry, bytes, flush: index === pieces.length - 1 });
     out.push(done.bytes);
     carry = Buffer.from(done.carry);
   }
@@ -61,6 +62,50 @@ test('a long value is found in its parts, and by its lines', () => {
   const all = masked([Buffer.from(`before ${long} after`)], [Buffer.from(long)]);
   assert.match(all, /^before («mask»\s?)+ after$/);
   assert.equal(masked([Buffer.from('x line 7 of a long value, 55433 y')], [Buffer.from(long)]), 'x «mask» y');
+});
+
+/** As `base64` (76 characters a line), `openssl` (64), and a terminal write it. */
+const wraps: readonly (readonly [characters: number, end: string])[] = [
+  [76, '\n'],
+  [64, '\n'],
+  [76, '\r\n'],
+];
+
+function wrappedBase64(bytes: Buffer, characters: number, end: string): string {
+  return `${bytes
+    .toString('base64')
+    .match(new RegExp(`.{1,${characters}}`, 'g'))
+    ?.join(end)}${end}`;
+}
+
+test('a value in base64 that is printed in lines is found whole, wherever the lines and the pieces are cut', () => {
+  const long = fc.stringMatching(/^[ -~]{12,400}$/);
+  const file = fc.stringMatching(/^[a-z .]{0,120}$/);
+  fc.assert(
+    fc.property(long, file, file, fc.constantFrom(...wraps), cuts, (secret, before, after, [size, end], where) => {
+      const written = wrappedBase64(Buffer.from(`${before}${secret}${after}`), size, end);
+      const text = masked(cutAt(Buffer.from(`$ base64 file\r\n${written}$ `), where), [Buffer.from(secret)]);
+      const plain = Buffer.from(`${before}${secret}${after}`).toString('base64');
+      // The characters that are of the secret alone, but for three that may pass.
+      const from = Math.ceil((before.length * 4) / 3) + 3;
+      const own = plain.slice(from, Math.floor(((before.length + secret.length) * 4) / 3));
+      assert.ok(text.includes('«mask»'), text);
+      assert.ok(!text.replaceAll(/[\r\n]/g, '').includes(own), text);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a value alone comes out as one mask and the end of its last line', () => {
+  const secret = Buffer.from('a secret of more than one line of base64, '.repeat(4));
+  assert.match(masked([Buffer.from(wrappedBase64(secret, 76, '\n'))], [secret]), /^«mask».?=?=?\n$/);
+});
+
+test('lines of words are not joined: what begins in one and ends in another is no value', () => {
+  assert.equal(
+    masked([Buffer.from('known-va\nlue-of-nobody')], [Buffer.from('known-value-of-nobody')]),
+    'known-va\nlue-of-nobody',
+  );
 });
 
 test('a value under 8 bytes is not kept', () => {

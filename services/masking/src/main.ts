@@ -15,8 +15,10 @@ import { loadKey, openBroker, openLastValues, runService } from '@sluice/runtime
 import { openSeal, seal, sealNonce } from '@sluice/runtime/raw';
 import { createMasker } from './mask.ts';
 import { createMaskValues } from './mask-values.ts';
+import { findPatterns } from './patterns.ts';
 import { ShownValues } from './shown-values.ts';
-import { maskText } from './text.ts';
+import { Surroundings } from './surroundings.ts';
+import { type FindMore, maskText } from './text.ts';
 
 /** A reply, before it is sealed. */
 type Answer = readonly [head: MaskReply, ...parts: Buffer[]];
@@ -30,12 +32,15 @@ runService('masking', process.env, async ({ env, log }) => {
   const memory = new ShownValues(await openLastValues(broker, shown.stream), masksKey, sealKey);
 
   const answer = async (head: MaskRequest, parts: readonly Buffer[]): Promise<Answer> => {
-    const { agent, form, direction, carry = '', flush = false } = head;
+    const { agent, form, direction, carry = '', flush = false, typing = false, keepLength = false } = head;
     if (form === 'text') {
       const known = await memory.of(agent, { isFirst: carry === '' });
-      const findKnown = (text: Buffer, isEnd: boolean) => memory.prints.find(text, known, isEnd);
+      const findKnown: FindMore = (text, { isEnd }) => memory.prints.find(text, known, isEnd);
+      const { patterns } = new Surroundings(head);
+      const find = patterns.length === 0 ? [findKnown] : [findKnown, findPatterns(patterns)];
       const piece = { carry: Buffer.from(carry, 'base64'), bytes: parts[0] ?? Buffer.alloc(0), flush };
-      const { bytes, masks, held, carry: next } = maskText(maskValues(agent), findKnown, piece);
+      const how = { isTyped: typing, keepsLength: keepLength };
+      const { bytes, masks, held, carry: next } = maskText(maskValues(agent), find, { ...piece, ...how });
       return [{ kind: 'masked', lengths: [bytes.length], masks, held, carry: next.toString('base64') }, bytes];
     }
     try {

@@ -2,9 +2,9 @@
 import type { KeyObject } from 'node:crypto';
 import { JsonCursor, maxDepth, openBrace, openBracket, quote, type StringSpan } from '@sluice/kube';
 import { isSecretField, isSecretName, type MaskRequest } from '@sluice/model';
-import { findSecrets, suspects } from './detect.ts';
+import { suspects } from './detect.ts';
 import { createMaskValues, type NewMask } from './mask-values.ts';
-import { manifestValues, packRelease, unpackRelease } from './release.ts';
+import { packRelease, secretsOfManifests, unpackRelease } from './release.ts';
 import { escaped, type Splice, spliced, unescaped } from './splice.ts';
 import { isSecretEntry, isSecretFlag, type Place, Surroundings } from './surroundings.ts';
 
@@ -236,25 +236,17 @@ class Walk {
   /** YAML, as Helm rendered it. */
   #manifests(span: StringSpan): void {
     const { text, places } = unescaped(this.#cursor.bytes, span);
-    const whole = text.toString();
-    const { newMask } = this.#what;
-    const values = manifestValues(whole).map(({ start, end, encoding }) => {
-      // Places in a text are characters; here they are bytes of it.
-      const from = Buffer.byteLength(whole.slice(0, start));
-      return { start: from, end: from + Buffer.byteLength(whole.slice(start, end)), encoding };
-    });
+    const { newMask, surroundings } = this.#what;
+    const values = secretsOfManifests(text);
     const put = (start: number, end: number, mask: string, why: string): void => {
       const [from, to] = [places[start] as number, places[end] as number];
       this.#splices.push({ start: from, end: to, text: escaped(mask), why });
     };
-    for (const { start, end, encoding } of values) {
-      const value = text.toString('utf8', start, end);
-      if (maskedValue.test(value)) continue;
-      const bare = value.replaceAll(/^["']|["']$/g, '');
-      const mask = newMask(encoding === 'base64' ? Buffer.from(bare, 'base64') : Buffer.from(bare));
+    for (const { start, end, secret, encoding } of values) {
+      const mask = newMask(secret);
       put(start, end, encoding === 'base64' ? Buffer.from(mask).toString('base64') : mask, whys.secret);
     }
-    for (const { start, end, by } of findSecrets(text, [])) {
+    for (const { start, end, by } of surroundings.find(text)) {
       if (values.some((value) => start < value.end && value.start < end)) continue;
       put(start, end, newMask(text.subarray(start, end)), `detector ${by}`);
     }
@@ -274,7 +266,7 @@ class Walk {
         const span = isString ? cursor.string() : undefined;
         if (span === undefined) return this.#skip();
         const isBinarySecret = (): boolean =>
-          findSecrets(Buffer.from(cursor.text(span), 'base64'), this.#what.surroundings.also).length > 0;
+          this.#what.surroundings.find(Buffer.from(cursor.text(span), 'base64')).length > 0;
         if (isSecretName(key)) spots.push({ at: start, mask: () => this.#maskAll(encoding, named(key)) });
         else if (encoding === 'base64' && isBinarySecret())
           spots.push({ at: start, mask: () => this.#maskAll(encoding, whys.binary) });
@@ -334,14 +326,7 @@ class Walk {
       .split('/')
       .slice(1)
       .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
-    let place = surroundings.root;
-    for (const name of names) {
-      const inArray = surroundings.element(place);
-      place =
-        /^(\d+|-)$/.test(name) && (inArray.open.length > 0 || inArray.isMasked)
-          ? inArray
-          : surroundings.field(place, name);
-    }
+    const place = surroundings.at(names);
     const last = names.at(-1) ?? '';
     // The name that goes with a variable's value is not in the patch.
     const isEntryValue = last === 'value' && /^(\d+|-)$/.test(names.at(-2) ?? '');
@@ -434,19 +419,19 @@ class Walk {
 
   /** Masks what detectors find in a string. */
   #detect(span: StringSpan): void {
-    const { also } = this.#what.surroundings;
-    if (!span.escaped && also.length === 0 && !this.#isSuspect(span)) return;
+    const { surroundings } = this.#what;
+    if (!span.escaped && !surroundings.looksEverywhere && !this.#isSuspect(span)) return;
     const { bytes } = this.#cursor;
     const { text, places } = span.escaped ? unescaped(bytes, span) : { text: bytes.subarray(span.start, span.end) };
     const place = (at: number): number => places?.[at] ?? span.start + at;
-    for (const { start, end, by } of findSecrets(text, also)) {
+    for (const { start, end, by } of surroundings.find(text)) {
       const secret = text.subarray(start, end);
       this.#texts.add(secret.toString());
       this.#splices.push({
         start: place(start),
         end: place(end),
         text: this.#what.newMask(secret),
-        why: `detector ${by}`,
+        why: by === 'pattern' ? whys.pattern : `detector ${by}`,
       });
     }
   }
@@ -483,6 +468,7 @@ class Walk {
 const whys = {
   secret: 'value of a Secret',
   rule: 'rule of a policy',
+  pattern: 'pattern of a policy',
   binary: 'a detector, in what is base64 here',
   cell: 'prints a masked value',
   entry: 'value of a variable whose name is elsewhere',
@@ -496,5 +482,3 @@ function named(name: string): string {
 /** A whole mask, and nothing else. */
 const maskForm = /^sluice-mask:v1:[0-9a-f]{8}:[A-Za-z0-9_-]{16}$/;
 const maxMask = 64;
-/** The same, as it stands in a manifest. */
-const maskedValue = /^["']?(sluice-mask:v1:|c2x1aWNlLW1hc2s6djE6)[^\s"']*["']?$/;

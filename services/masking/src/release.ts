@@ -28,6 +28,29 @@ export interface ManifestValue {
   readonly encoding: 'base64' | 'plain';
 }
 
+/** A value of a Secret in manifests. Places are bytes. */
+export interface ManifestSecret extends ManifestValue {
+  /** What it says, decoded. */
+  readonly secret: Buffer;
+}
+
+/** The values of Secrets in manifests, but for those that are masks already. */
+export function secretsOfManifests(text: Buffer): ManifestSecret[] {
+  const whole = text.toString();
+  return manifestValues(whole).flatMap(({ start, end, encoding }) => {
+    const value = whole.slice(start, end);
+    if (maskedValue.test(value)) return [];
+    // Places in a text are characters; here they are bytes of it.
+    const from = Buffer.byteLength(whole.slice(0, start));
+    const bare = value.replaceAll(/^["']|["']$/g, '');
+    const secret = encoding === 'base64' ? Buffer.from(bare, 'base64') : Buffer.from(bare);
+    return [{ start: from, end: from + Buffer.byteLength(value), encoding, secret }];
+  });
+}
+
+/** A mask, as it stands in a manifest. */
+const maskedValue = /^["']?(sluice-mask:v1:|c2x1aWNlLW1hc2s6djE6)[^\s"']*["']?$/;
+
 /**
  * Where Secrets in YAML manifests hold their values. Line by line, as templates write them; a Secret that is written in
  * another way is one value from its first line to its last.

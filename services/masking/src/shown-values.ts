@@ -3,14 +3,10 @@ import { createHmac, type KeyObject } from 'node:crypto';
 import { type MaskRequest, shown } from '@sluice/model';
 import type { LastValues } from '@sluice/runtime';
 import { openSeal, seal } from '@sluice/runtime/raw';
-import {
-  decodeFingerprints,
-  encodeFingerprints,
-  type Fingerprint,
-  Fingerprints,
-  KnownSet,
-  minValueBytes,
-} from './fingerprint.ts';
+import { Fingerprints } from './fingerprint.ts';
+import { innerValues } from './inner-values.ts';
+import { decodeFingerprints, encodeFingerprints, type Fingerprint, KnownSet } from './known-set.ts';
+import { minValueBytes } from './value-forms.ts';
 
 type Agent = MaskRequest['agent'];
 
@@ -78,7 +74,9 @@ export class ShownValues {
   }
 
   async #add(name: string, ids: ReadonlyMap<string, Buffer>): Promise<void> {
-    const added = [...ids.values()].flatMap((value) => this.#prints.of(value));
+    const added = [...ids.values()]
+      .flatMap((value) => [value, ...innerValues(value)])
+      .flatMap((value) => this.#prints.of(value));
     let entry = this.#entries.get(name) ?? (await this.#read(name));
     for (let tries = 0; tries < maxTries; tries++) {
       const all = distinct([...entry.set.all, ...added]).slice(-maxFingerprints);

@@ -7,6 +7,10 @@ import {
   type MaskStep,
   parseMaskPath,
 } from '@sluice/model';
+import type { MaskPattern } from '@sluice/runtime/mask-pattern';
+import { findSecrets, united } from './detect.ts';
+import type { Finding } from './finding.ts';
+import { matchesOf, patternsOf } from './patterns.ts';
 
 /** A path of a rule, as far as it has been walked. */
 interface Progress {
@@ -30,6 +34,8 @@ export class Surroundings {
   readonly root: Place;
   /** Detectors that the rules name. */
   readonly also: MaskRule['detectors'];
+  /** Expressions that the rules name. */
+  readonly patterns: readonly MaskPattern[];
   readonly #isKeyMasked: (name: string) => boolean;
   /** No rule says anything: most calls. */
   readonly #isEmpty: boolean;
@@ -39,9 +45,32 @@ export class Surroundings {
     const open = mine.flatMap(({ paths }) => paths.map((path) => ({ steps: parseMaskPath(path), at: 0 })));
     this.root = { name: '', isMasked: false, open };
     this.also = mine.flatMap(({ detectors }) => detectors);
+    this.patterns = patternsOf([...new Set(mine.flatMap(({ patterns = [] }) => patterns))]);
     const keys = mine.flatMap((rule) => rule.keys);
     this.#isEmpty = keys.length === 0 && open.length === 0;
     this.#isKeyMasked = keys.length === 0 ? () => false : globMatcher(keys, { ignoreCase: true });
+  }
+
+  /** What detectors and expressions find in a whole text. */
+  find(text: Buffer): readonly Finding[] {
+    const found = findSecrets(text, this.also);
+    return this.patterns.length === 0 ? found : united([...found, ...matchesOf(this.patterns, text)]);
+  }
+
+  /** Whether every string is looked at, not only those in which a detector's anchor stands. */
+  get looksEverywhere(): boolean {
+    return this.also.length > 0 || this.patterns.length > 0;
+  }
+
+  /** Where an operation of RFC 6902 on such names puts its value. */
+  at(names: readonly string[]): Place {
+    let place = this.root;
+    for (const name of names) {
+      const inArray = this.element(place);
+      const isElement = /^(\d+|-)$/.test(name) && (inArray.open.length > 0 || inArray.isMasked);
+      place = isElement ? inArray : this.field(place, name);
+    }
+    return place;
   }
 
   /** The field of an object. */

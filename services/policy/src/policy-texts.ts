@@ -217,7 +217,7 @@ export const faults: readonly (readonly [string, string, number, number, RegExp]
     policy(pods).replace('{ impersonate', '{ mask: [{ resources: [pods] }], impersonate'),
     6,
     25,
-    /by paths, keys or detectors/,
+    /by paths, keys, detectors or patterns/,
   ],
   [
     'a mask of nothing in particular',
@@ -254,6 +254,27 @@ export const faults: readonly (readonly [string, string, number, number, RegExp]
     6,
     58,
     /no such detector; known: .*jwt/,
+  ],
+  [
+    'a pattern that is no expression',
+    policy(pods).replace('{ impersonate', "{ mask: [{ resources: [pods], patterns: ['abcd[z-a]'] }], impersonate"),
+    6,
+    63,
+    /invalid character class range/,
+  ],
+  [
+    'a pattern without an end',
+    policy(pods).replace('{ impersonate', '{ mask: [{ resources: [pods], patterns: ["ACME-.*"] }], impersonate'),
+    6,
+    58,
+    /not match more than 256 characters/,
+  ],
+  [
+    'a pattern that matches everywhere',
+    policy(pods).replace('{ impersonate', '{ mask: [{ resources: [pods], patterns: ["[a-z]"] }], impersonate'),
+    6,
+    58,
+    /less than 4 characters/,
   ],
   ['a mask of a rule that is not none', policy(pods.replace(' }', ', mask: all }')), 8, 63, /mask must be none/],
   [
@@ -355,7 +376,7 @@ export const valid: readonly (readonly [string, string])[] = [
     'every way to mask',
     policy(pods).replace(
       '{ impersonate',
-      '{ mask: [{ resources: ["*", "*.apps", pods, databases.example.com], paths: [".a.b[*]", "..c"], keys: ["*-dsn"], detectors: [jwt, jwt] }, { resources: [pods], keys: [k] }, { resources: [pods], detectors: [private-key] }], impersonate',
+      '{ mask: [{ resources: ["*", "*.apps", pods, databases.example.com], paths: [".a.b[*]", "..c"], keys: ["*-dsn"], detectors: [jwt, jwt] }, { resources: [pods], keys: [k] }, { resources: [pods], detectors: [private-key] }, { resources: [pods], patterns: ["ACME-[A-Z0-9]{16}"] }], impersonate',
     ),
   ],
   ['a condition of several lines', policy(pods.replace(' }', ', when: "true ||\n        false" }'))],
