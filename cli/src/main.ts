@@ -162,7 +162,9 @@ approvals
 
 program
   .command('sql')
-  .description('ask the record in SQL, of which SELECT is there, over calls, decisions, sessions and frames')
+  .description(
+    'ask the record in SQL, of which SELECT is there, over calls, channels, decisions, approvals, sessions and frames',
+  )
   .argument('[query]', 'a SELECT; parameters are written {name:String}')
   .option('--query <name>', 'one of the queries that come with Sluice, instead')
   .option('--list', 'show those queries, and their parameters')

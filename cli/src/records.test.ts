@@ -77,6 +77,8 @@ const row: CallRow = {
   reasonCode: 'DeniedByRule',
   status: 403,
   outcome: 'refused',
+  command: null,
+  exitCode: null,
   incomplete: false,
 };
 
