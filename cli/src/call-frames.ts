@@ -7,7 +7,7 @@ export async function* framesOf(records: Records, call: string): AsyncGenerator<
     const { frames, more }: Page = await records.ask({ kind: 'frames', call, after });
     for (const frame of frames) {
       yield withBody(records, frame);
-      after = frame;
+      after = { ledger: frame.ledger, seq: frame.seq };
     }
     if (!more || frames.length === 0) return;
   }

@@ -254,12 +254,21 @@ program
   .description('show one call from its request to its outcome, or the calls of a session in their order')
   .argument('<call|session>', 'an id, as `sluice calls list` and `sluice sessions list` show them')
   .option('--full', 'all of the bodies; of a session, every call as if it were shown alone')
+  .option('--speed <n>', 'of a terminal: play it so many times as fast', factor, 1)
+  .option('--idle-limit <seconds>', 'of a terminal: shorten longer pauses', factor, 2)
+  .addOption(new Option('--export <format>', 'write an exec or attach as a file to be played').choices(['asciicast']))
   .option('--json', 'the frames as one JSON array')
   .addHelpText(
     'after',
-    '\nExamples:\n  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71\n  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full',
+    `
+On a terminal, an exec or attach with a terminal is played as it was; through a pipe it is shown as text.
+
+Examples:
+  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --speed 4
+  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --export asciicast > shell.cast
+  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full`,
   )
-  .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out)));
+  .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out, interrupted)));
 
 program
   .command('tail')
@@ -268,9 +277,7 @@ program
   .option('--json', 'one JSON object per line')
   .addHelpText('after', '\nExample:\n  sluice tail --agent demo')
   .action((options: TailOptions) => {
-    const stop = new AbortController();
-    process.once('SIGINT', () => stop.abort());
-    return tail(home, options, out, stop.signal);
+    return tail(home, options, out, interrupted());
   });
 
 program
@@ -316,6 +323,20 @@ async function reading(command: (records: Records) => Promise<void>): Promise<vo
 
 function oneLine(text: string): string {
   return text.replaceAll(homedir(), '~').replaceAll(/\s*\n\s*/g, '; ');
+}
+
+/** Ends what it is asked for, in place of the process. */
+function interrupted(): AbortSignal {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  return stop.signal;
+}
+
+function factor(text: string): number {
+  const number = Number(text);
+  if (!/^\d{1,4}(\.\d{1,3})?$/.test(text) || number < 0.001)
+    throw new InvalidArgumentError('a number over 0 is wanted');
+  return number;
 }
 
 function whole(text: string): number {

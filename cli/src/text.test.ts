@@ -13,6 +13,27 @@ test('what could command a terminal is shown instead', () => {
   assert.equal(printable('Zürich\n\tok'), 'Zürich\n\tok');
 });
 
+test('sequences of terminals, overwriting and what nobody sees are all shown', () => {
+  const hidden = {
+    'a control sequence': '\u001b[31m',
+    'an operating system command': '\u001b]52;c;AA==\u0007',
+    'a device control string': '\u001bP$qm\u009c',
+    'an eight-bit one': '\u009b6n\u009d0;x\u009c',
+    'a line that is written over': 'rm -rf /\rls     ',
+    'backspaces, deletions': 'rm\b\bls\u007f',
+    'zero width': 'a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg\u180eh',
+    'right to left': '\u202ea\u202c\u2067b\u2069\u200fc\u061c',
+    'line separators': 'a\u2028b\u2029c\u0085d',
+    'fillers, tags, notes': 'a\u3164b\u115fc\u{e0041}d\ufff9e',
+  };
+  for (const [what, text] of Object.entries(hidden)) {
+    const shown = printable(text);
+    assert.doesNotMatch(shown, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164\u115f]/u, what);
+    assert.equal(JSON.parse(`"${shown}"`), text, 'nothing of it is lost');
+  }
+  for (const text of ['Zürich', '日本語', 'שלום', '🔑👩\ufe0f', 'é']) assert.equal(printable(text), text);
+});
+
 test('what is on one line stays there', () => {
   assert.equal(onOneLine('a\nb\tc\u001b'), 'a\\nb\\tc\\u001b');
 });
