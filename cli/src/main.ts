@@ -17,6 +17,7 @@ import {
 import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
+import { type KillOptions, kill } from './kill.ts';
 import { type MaskTestOptions, testMasks } from './mask.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { openRecords, type Records } from './records.ts';
@@ -279,6 +280,18 @@ program
   .action((options: TailOptions) => {
     return tail(home, options, out, interrupted());
   });
+
+program
+  .command('kill')
+  .description('cut a running call, or all that run of a session: streams, watches, port-forwards, followed logs')
+  .argument('<call|session>', 'an id, as `sluice tail`, `calls list` and `sessions list` show them')
+  .requiredOption('--reason <text>', 'why, on one line; the agent and the record get it, with who cut it')
+  .option('--json', 'one JSON object')
+  .addHelpText(
+    'after',
+    `\n${otherAccount}\n\nExample:\n  sluice kill 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --reason "not in this pod"`,
+  )
+  .action((id: string, options: KillOptions) => kill(home, id, options, out));
 
 program
   .command('verify')
