@@ -274,11 +274,12 @@ Examples:
 program
   .command('tail')
   .description('show calls as they happen, at their decision and at their outcome; Ctrl-C ends it')
+  .argument('[call]', 'show one that runs instead: its bytes, as they are recorded, until it ends')
   .option('--agent <name>', 'only calls of this agent')
   .option('--json', 'one JSON object per line')
-  .addHelpText('after', '\nExample:\n  sluice tail --agent demo')
-  .action((options: TailOptions) => {
-    return tail(home, options, out, interrupted());
+  .addHelpText('after', '\nExamples:\n  sluice tail --agent demo\n  sluice tail 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71')
+  .action((call: string | undefined, options: TailOptions) => {
+    return tail(home, call?.toLowerCase() ?? null, options, out, interrupted());
   });
 
 program

@@ -49,7 +49,7 @@ export async function listenControl(
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://control');
     const isTail = request.method === 'GET' && pathname === tailPath;
     const answered = isTail
-      ? tail.follow(response, searchParams.get('agent'))
+      ? tail.follow(response, { agent: searchParams.get('agent'), call: searchParams.get('call') })
       : relay(request, response, broker, reviewer);
     answered.catch((error: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' }).end((error as Error).message);
