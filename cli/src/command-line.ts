@@ -1,4 +1,4 @@
-import type { StreamRequest } from '@sluice/model';
+import type { RequestAttributes, StreamRequest } from '@sluice/model';
 import { holdsUnseen } from './text.ts';
 
 /**
@@ -17,6 +17,28 @@ export function kubectlLine(namespace: string, pod: string, stream: StreamReques
   const flags = [...(stdin ? ['-i'] : []), ...(tty ? ['-t'] : [])];
   const run = kind === 'exec' ? ['--', ...command] : [];
   return shellLine(['kubectl', kind, pod, ...options, ...flags, ...run]);
+}
+
+/** What a request asks for by its query, where it is for a stream; `null` where it is not. `target`: path and query. */
+export function streamIn(attributes: RequestAttributes, target: string): StreamRequest | null {
+  const subresource = attributes.kind === 'resource' && attributes.resource === 'pods' ? attributes.subresource : '';
+  if (subresource !== 'exec' && subresource !== 'attach' && subresource !== 'portforward') return null;
+  const query = new URLSearchParams(target.slice(target.indexOf('?') + 1));
+  // As the API server reads a parameter that is yes or no.
+  const is = (name: string): boolean => !['0', 'false', null].includes(query.get(name)?.toLowerCase() ?? null);
+  return {
+    kind: subresource,
+    command: query.getAll('command'),
+    container: query.get('container') ?? '',
+    stdin: is('stdin'),
+    stdout: is('stdout'),
+    stderr: is('stderr'),
+    tty: is('tty'),
+    ports: query
+      .getAll('ports')
+      .flatMap((ports) => ports.split(','))
+      .map(Number),
+  };
 }
 
 function shellWord(word: string): string {

@@ -97,3 +97,12 @@ test('a call that runs says so, and no name reaches the terminal raw', () => {
   assert.equal(callsTable([{ ...call, agent: 'a\nb\tc' }]).split('\n').length, 3, 'a head, one row, the end');
   assert.equal(callsTable([]), 'No calls.\n');
 });
+
+test('calls have their commands, where one ran', () => {
+  assert.doesNotMatch(callsTable([call]), /COMMAND/);
+  const ran = { ...call, command: ['sh', '-c', `echo \u202e; ${'x'.repeat(100)}`] };
+  const [head, first, second] = callsTable([ran, call]).split('\n');
+  assert.match(head ?? '', /ID +COMMAND$/);
+  assert.match(first ?? '', / {2}sh -c \$'echo \\u202e; x{38}…$/);
+  assert.match(second ?? '', / -$/);
+});

@@ -67,7 +67,12 @@ function newReader(): Reader {
         const durationMs = durationMicros / 1000;
         return { kind, call, at, ...about, outcome, status, reasonCode, exitCode, message: message ?? '', durationMs };
       }
-      default:
+      case 'opened':
+      case 'seal':
+      case 'closed':
+      case 'ledger-closed':
+      case 'heads':
+      case 'unknown':
         return null;
     }
   };
