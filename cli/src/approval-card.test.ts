@@ -262,3 +262,86 @@ test('after a vote one line says what is now the case', () => {
     `7k2m9xqd4t is pending, with 1 of 2 approvals: ${said}`,
   );
 });
+
+const script = 'echo "$PASSWORD" | rev; rm -rf /data\u202e\u200b';
+const query = new URLSearchParams([
+  ['command', 'sh'],
+  ['command', '-c'],
+  ['command', script],
+  ['container', 'main'],
+  ['stdin', 'true'],
+  ['stdout', 'true'],
+  ['tty', 'false'],
+]);
+const exec: ApprovalCard = {
+  ...card,
+  request: {
+    ...card.request,
+    attributes: {
+      ...(card.request.attributes as ResourceAttributes),
+      verb: 'create',
+      apiGroup: '',
+      resource: 'pods',
+      subresource: 'exec',
+    },
+    target: `/api/v1/namespaces/shop/pods/web/exec?${query.toString()}`,
+    bodyBytes: 0,
+  },
+};
+
+test('the card of a command begins with it, as one would type it, and nothing of it is unseen', () => {
+  const lines = cardText(exec, now).split('\n');
+  assert.deepEqual(lines.slice(3, 9), [
+    'command    kubectl exec web -n shop -c main -i -- sh -c',
+    `           $'echo "$PASSWORD" | rev; rm -rf`,
+    String.raw`           /data\u202e\u200b'`,
+    'container  main',
+    'input      stdin',
+    '',
+  ]);
+  const read: ApprovalCard = {
+    ...exec,
+    request: {
+      ...exec.request,
+      stream: {
+        kind: 'exec',
+        command: ['bash'],
+        container: '',
+        stdin: true,
+        stdout: true,
+        stderr: true,
+        tty: true,
+        ports: [],
+        grade: 'interactive',
+        pod: { uid: 'u-1', resourceVersion: '7', secrets: ['db', 'tls'] },
+      },
+    },
+  };
+  assert.deepEqual(cardText(read, now).split('\n').slice(3, 10), [
+    'command    kubectl exec web -n shop -i -t -- bash',
+    "container  the pod's only one, or its default",
+    'input      stdin and a terminal',
+    'grade      interactive: what is typed decides what it runs',
+    'pod        uid u-1',
+    'secrets    db, tls, which the pod refers to',
+    '',
+  ]);
+});
+
+test('a command that asks with another is told in full, and a port-forward by its ports', () => {
+  const { attributes, method, target, exact, shape } = exec.request;
+  const joined = { call: 'c', attributes, method, target: target.replace('command=sh&', 'command=ash&'), exact, shape };
+  assert.match(
+    cardText({ ...card, joined: [joined] }, now),
+    /also asked {0,1}kubectl exec web -n shop -c main -i -- ash\n? /,
+  );
+  const forward: ApprovalCard = {
+    ...exec,
+    request: {
+      ...exec.request,
+      attributes: { ...(attributes as ResourceAttributes), subresource: 'portforward' },
+      target: '/api/v1/namespaces/shop/pods/web/portforward?ports=80,443',
+    },
+  };
+  assert.match(cardText(forward, now), /\ncommand {4}kubectl port-forward web -n shop 80 443\n\nstate/);
+});

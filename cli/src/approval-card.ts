@@ -1,13 +1,16 @@
 import {
   type ApprovalCard,
+  type ApprovalRequest,
   type ApprovalRow,
   type ApprovalState,
   approvalStates,
+  type Grade,
   type RequestAttributes,
   type ReviewedObject,
   resourceName,
   reviewedBodyBytes,
 } from '@sluice/model';
+import { kubectlLine, streamIn } from './command-line.ts';
 import { roughly } from './duration.ts';
 import { layOutJson } from './json.ts';
 import { onOneLine, placeOf, printable, shortened, table, wrap } from './text.ts';
@@ -44,6 +47,7 @@ export function cardText(card: ApprovalCard, nowMs: number): string {
   const lines = [
     wrap(onOneLine(card.summary), width - 2, '  '),
     '',
+    ...streamLines(request),
     ...row('state', stateOf(card, nowMs)),
     ...row('why', request.reason),
     ...row('rule', `"${request.rule}" of policy "${request.policy}"`),
@@ -77,6 +81,37 @@ export function standingLine({ id, state, summary, votes, request }: ApprovalCar
 /** A label and what there is to say, on lines that begin at the same place; nothing where that is empty. */
 function row(label: string, text: string): string[] {
   return text === '' ? [] : [label.padEnd(column) + wrap(onOneLine(text), width - column, ' '.repeat(column))];
+}
+
+/** What may be said of what a stream runs. */
+const grades: Readonly<Record<Grade, string>> = {
+  plain: 'the command says all that it runs',
+  opaque: 'the command does not say what it runs in the end',
+  interactive: 'what is typed decides what it runs',
+};
+
+/** What somebody wants to run, before all else; nothing for what is no stream. */
+function streamLines({ attributes, target, stream }: ApprovalRequest): string[] {
+  const asked = stream ?? streamIn(attributes, target);
+  if (asked === null || attributes.kind !== 'resource') return [];
+  const given = [...(asked.stdin ? ['stdin'] : []), ...(asked.tty ? ['a terminal'] : [])].join(' and ');
+  const lines = [
+    ...row('command', kubectlLine(attributes.namespace, attributes.name, asked)),
+    ...row('container', asked.kind === 'portforward' ? '' : asked.container || "the pod's only one, or its default"),
+    ...row('input', asked.kind === 'portforward' ? '' : given || 'none'),
+  ];
+  if (stream === undefined) return [...lines, ''];
+  const { grade, pod } = stream;
+  return [
+    ...lines,
+    ...row('grade', stream.kind === 'portforward' ? '' : `${grade}: ${grades[grade]}`),
+    ...row('pod', pod === null ? 'could not be read' : `uid ${pod.uid}`),
+    ...row(
+      'secrets',
+      pod === null || pod.secrets.length === 0 ? '' : `${pod.secrets.join(', ')}, which the pod refers to`,
+    ),
+    '',
+  ];
 }
 
 function stateOf({ state, expiresAt }: ApprovalRow, nowMs: number): string {
@@ -124,10 +159,16 @@ function bodyLines({ request, body }: ApprovalCard): string[] {
 }
 
 function joinedLines({ joined }: ApprovalCard): string[] {
-  const lines = joined.slice(0, shownJoined).flatMap(({ attributes }) => row('also asked', aboutOf(attributes)));
+  const lines = joined.slice(0, shownJoined).flatMap((call) => row('also asked', joinedText(call)));
   return joined.length > shownJoined
     ? [...lines, ...row('', `… ${joined.length - shownJoined} more: --json has them`)]
     : lines;
+}
+
+function joinedText({ attributes, target }: ApprovalCard['joined'][number]): string {
+  const asked = streamIn(attributes, target);
+  if (asked === null || attributes.kind !== 'resource') return aboutOf(attributes);
+  return kubectlLine(attributes.namespace, attributes.name, asked);
 }
 
 function aboutOf(attributes: RequestAttributes): string {

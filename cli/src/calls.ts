@@ -1,6 +1,7 @@
 import type { CallRow, Effect } from '@sluice/model';
+import { shellLine } from './command-line.ts';
 import type { Records } from './records.ts';
-import { table } from './text.ts';
+import { shortened, table } from './text.ts';
 
 /** `sluice calls list`, with its options parsed. */
 export interface CallsOptions {
@@ -26,11 +27,15 @@ export async function listCalls(records: Records, options: CallsOptions, out: No
 
 const heads = ['TIME', 'AGENT', 'VERB', 'RESOURCE', 'NAMESPACE', 'NAME', 'EFFECT', 'STATUS', 'OUTCOME', 'REASON', 'ID'];
 
-/** The table for people. Exported for its test. */
+/** Of a command, so much fits a row. Characters. */
+const shownCommand = 60;
+
+/** The table for people: with commands, where one ran. Exported for its test. */
 export function callsTable(calls: readonly CallRow[]): string {
   if (calls.length === 0) return 'No calls.\n';
+  const haveCommands = calls.some(({ command }) => command !== null);
   return table(
-    heads,
+    haveCommands ? [...heads, 'COMMAND'] : heads,
     calls.map((call) => [
       call.at.replace('T', ' ').slice(0, 19),
       call.agent,
@@ -43,6 +48,7 @@ export function callsTable(calls: readonly CallRow[]): string {
       call.outcome ?? 'running',
       call.reasonCode,
       call.id,
+      ...(haveCommands ? [call.command === null ? '-' : shortened(shellLine(call.command), shownCommand)] : []),
     ]),
   );
 }

@@ -17,6 +17,7 @@ import {
 import { type CallsOptions, listCalls } from './calls.ts';
 import { parseDuration } from './duration.ts';
 import { homePaths } from './home.ts';
+import { type KillOptions, kill } from './kill.ts';
 import { type MaskTestOptions, testMasks } from './mask.ts';
 import { applyPolicies, checkPolicies, type ExplainOptions, explainPolicy, PolicyFaults } from './policy.ts';
 import { openRecords, type Records } from './records.ts';
@@ -162,7 +163,9 @@ approvals
 
 program
   .command('sql')
-  .description('ask the record in SQL, of which SELECT is there, over calls, decisions, sessions and frames')
+  .description(
+    'ask the record in SQL, of which SELECT is there, over calls, channels, decisions, approvals, sessions and frames',
+  )
   .argument('[query]', 'a SELECT; parameters are written {name:String}')
   .option('--query <name>', 'one of the queries that come with Sluice, instead')
   .option('--list', 'show those queries, and their parameters')
@@ -252,24 +255,44 @@ program
   .description('show one call from its request to its outcome, or the calls of a session in their order')
   .argument('<call|session>', 'an id, as `sluice calls list` and `sluice sessions list` show them')
   .option('--full', 'all of the bodies; of a session, every call as if it were shown alone')
+  .option('--speed <n>', 'of a terminal: play it so many times as fast', factor, 1)
+  .option('--idle-limit <seconds>', 'of a terminal: shorten longer pauses', factor, 2)
+  .addOption(new Option('--export <format>', 'write an exec or attach as a file to be played').choices(['asciicast']))
   .option('--json', 'the frames as one JSON array')
   .addHelpText(
     'after',
-    '\nExamples:\n  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71\n  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full',
+    `
+On a terminal, an exec or attach with a terminal is played as it was; through a pipe it is shown as text.
+
+Examples:
+  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --speed 4
+  sluice replay 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --export asciicast > shell.cast
+  sluice replay 3f0c9a4be1d2475f8a6b7c0d1e2f3a4b --full`,
   )
-  .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out)));
+  .action((id: string, options: ReplayOptions) => reading((records) => replay(records, id, options, out, interrupted)));
 
 program
   .command('tail')
   .description('show calls as they happen, at their decision and at their outcome; Ctrl-C ends it')
+  .argument('[call]', 'show one that runs instead: its bytes, as they are recorded, until it ends')
   .option('--agent <name>', 'only calls of this agent')
   .option('--json', 'one JSON object per line')
-  .addHelpText('after', '\nExample:\n  sluice tail --agent demo')
-  .action((options: TailOptions) => {
-    const stop = new AbortController();
-    process.once('SIGINT', () => stop.abort());
-    return tail(home, options, out, stop.signal);
+  .addHelpText('after', '\nExamples:\n  sluice tail --agent demo\n  sluice tail 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71')
+  .action((call: string | undefined, options: TailOptions) => {
+    return tail(home, call?.toLowerCase() ?? null, options, out, interrupted());
   });
+
+program
+  .command('kill')
+  .description('cut a running call, or all that run of a session: streams, watches, port-forwards, followed logs')
+  .argument('<call|session>', 'an id, as `sluice tail`, `calls list` and `sessions list` show them')
+  .requiredOption('--reason <text>', 'why, on one line; the agent and the record get it, with who cut it')
+  .option('--json', 'one JSON object')
+  .addHelpText(
+    'after',
+    `\n${otherAccount}\n\nExample:\n  sluice kill 019a4c1e-7d2b-7c3a-9f10-2b6d8e5a4c71 --reason "not in this pod"`,
+  )
+  .action((id: string, options: KillOptions) => kill(home, id, options, out));
 
 program
   .command('verify')
@@ -314,6 +337,20 @@ async function reading(command: (records: Records) => Promise<void>): Promise<vo
 
 function oneLine(text: string): string {
   return text.replaceAll(homedir(), '~').replaceAll(/\s*\n\s*/g, '; ');
+}
+
+/** Ends what it is asked for, in place of the process. */
+function interrupted(): AbortSignal {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  return stop.signal;
+}
+
+function factor(text: string): number {
+  const number = Number(text);
+  if (!/^\d{1,4}(\.\d{1,3})?$/.test(text) || number < 0.001)
+    throw new InvalidArgumentError('a number over 0 is wanted');
+  return number;
 }
 
 function whole(text: string): number {

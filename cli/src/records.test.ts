@@ -62,6 +62,10 @@ async function written(command: (out: PassThrough) => Promise<void>): Promise<st
 
 const id = '01a20850-635b-7dcb-abe1-3e7176b59372';
 
+/** A replay as it is without flags. */
+const usual = { speed: 1, idleLimit: 2 } as const;
+const never = (): AbortSignal => new AbortController().signal;
+
 const row: CallRow = {
   id,
   at: '2026-11-23T12:10:16.123Z',
@@ -77,6 +81,8 @@ const row: CallRow = {
   reasonCode: 'DeniedByRule',
   status: 403,
   outcome: 'refused',
+  command: null,
+  exitCode: null,
   incomplete: false,
 };
 
@@ -170,7 +176,7 @@ test('`replay` asks until it has every frame, and --json is one array with meta 
     const next = (question.after?.seq ?? 0) + 1;
     return { kind: 'frames', frames: [{ ...frame(next), meta: '{"n":9007199254740993}' }], more: next < 3 };
   });
-  const json = await written((out) => replay(records, id, { json: true }, out));
+  const json = await written((out) => replay(records, id, { ...usual, json: true }, out, never));
   assert.equal(json.match(/"meta":\{"n":9007199254740993\}/g)?.length, 3);
   assert.deepEqual(
     (JSON.parse(json) as FrameRow[]).map(({ seq }) => seq),
@@ -191,7 +197,9 @@ test('`replay` asks for the parts of a body that an answer leaves out', async (t
     const part = body.subarray(question.offset, question.offset + 4);
     return { kind: 'part', bytesBase64: part.toString('base64') };
   });
-  const [row] = JSON.parse(await written((out) => replay(records, id, { json: true }, out))) as FrameRow[];
+  const [row] = JSON.parse(
+    await written((out) => replay(records, id, { ...usual, json: true }, out, never)),
+  ) as FrameRow[];
   assert.equal(row?.bytesBase64, body.toString('base64'));
   const part = { kind: 'part', ledger: 'l', seq: 1, row: 0 };
   assert.deepEqual(asked.slice(1), [
@@ -214,7 +222,9 @@ test('`replay` of a session asks for its calls page by page, and for the frames 
     const ids = Array.from({ length: Math.min(question.limit, next) }, (_, index) => idOf(next - index));
     return { kind: 'calls', calls: ids.map((call) => ({ ...row, id: call })) };
   });
-  const frames = JSON.parse(await written((out) => replay(records, session, { json: true }, out))) as FrameRow[];
+  const frames = JSON.parse(
+    await written((out) => replay(records, session, { ...usual, json: true }, out, never)),
+  ) as FrameRow[];
   assert.deepEqual(
     frames.map(({ call }) => call),
     Array.from({ length: 1_002 }, (_, index) => idOf(index + 1)),
@@ -230,12 +240,12 @@ test('`replay` of what is not in the record says where ids are found, and nothin
     kind === 'frames' ? { kind, frames: [], more: false } : { kind: 'calls', calls: [] },
   );
   await assert.rejects(
-    written((out) => replay(records, 'x\u001b[2J', {}, out)),
+    written((out) => replay(records, 'x\u001b[2J', usual, out, never)),
     { message: 'no call x\\u001b[2J in the record; `sluice calls list` shows ids' },
   );
   const session = 'b'.repeat(32);
   await assert.rejects(
-    written((out) => replay(records, session, {}, out)),
+    written((out) => replay(records, session, usual, out, never)),
     { message: `no session ${session} in the record; \`sluice sessions list\` shows ids` },
   );
 });

@@ -1,44 +1,143 @@
-import type { CallRow, FrameRow } from '@sluice/model';
+import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
+import { asciicast, firstSize } from './asciicast.ts';
+import { framesAsWritten, framesOf } from './call-frames.ts';
+import { channelOf } from './channels.ts';
+import { shellLine } from './command-line.ts';
 import { isJson } from './json.ts';
+import { type Pace, play } from './play.ts';
 import type { Records } from './records.ts';
-import { printable } from './text.ts';
-import { callTimeline, sessionEntry, sessionHead } from './timeline.ts';
+import { onOneLine, printable } from './text.ts';
+import { callTimeline, metaOf, sessionEntry, sessionHead } from './timeline.ts';
 
 /** `sluice replay`, with its options parsed. */
 export interface ReplayOptions {
   readonly full?: true;
   readonly json?: true;
+  readonly export?: 'asciicast';
+  /** Of a terminal: 2 plays it twice as fast. */
+  readonly speed: number;
+  /** Of a terminal: longer pauses are shortened to so many seconds. */
+  readonly idleLimit: number;
 }
+
+/** Where a replay is shown. A terminal is played on a terminal alone. */
+export type ReplayOut = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
 /** Longer bodies are shortened, unless asked for in full. Lines. */
 const shownLines = 120;
+/** Of a channel likewise, before it is made lines of. Bytes. */
+const shownBytes = 256 * 1024;
 const callsAtOnce = 1_000;
 
-/** Shows a call by its id, or a session, which has 32 hex digits. Throws an `Error` where there is none. */
+/**
+ * Shows a call by its id, or a session, which has 32 hex digits. `interrupted`: called when a terminal begins to be
+ * played; its signal ends that. Throws an `Error` where there is none.
+ */
 export async function replay(
   records: Records,
   id: string,
   options: ReplayOptions,
-  out: NodeJS.WritableStream,
+  out: ReplayOut,
+  interrupted: () => AbortSignal,
 ): Promise<void> {
-  if (/^[0-9a-f]{32}$/.test(id)) await replaySession(records, id, options, out);
-  else await replayCall(records, id, options, out);
+  if (!/^[0-9a-f]{32}$/.test(id)) return replayCall(records, id, options, out, interrupted);
+  if (options.export !== undefined)
+    throw new Error('one call can be exported, no session; `sluice replay` shows its calls');
+  return replaySession(records, id, options, out);
 }
 
 async function replayCall(
   records: Records,
   call: string,
-  { full, json }: ReplayOptions,
-  out: NodeJS.WritableStream,
+  options: ReplayOptions,
+  out: ReplayOut,
+  interrupted: () => AbortSignal,
 ): Promise<void> {
-  const frames = await framesOf(records, call);
-  if (frames.length === 0) throw new Error(`no call ${printable(call)} in the record; \`sluice calls list\` shows ids`);
-  if (json === true) {
-    out.write(`[${frames.map(frameJson).join(',')}]\n`);
+  if (options.json === true) {
+    let comma = '[';
+    for await (const frame of framesOf(records, call)) {
+      out.write(comma + frameJson(frame));
+      comma = ',';
+    }
+    if (comma === '[') throw noSuchCall(call);
+    out.write(']\n');
     return;
   }
   const { calls } = await records.ask({ kind: 'calls', call, limit: 1 });
-  out.write(callTimeline(calls[0] ?? null, frames, full === true ? Number.POSITIVE_INFINITY : shownLines));
+  const row = calls[0] ?? null;
+  const isOnTerminal = out.isTTY === true;
+  const stream = isOnTerminal || options.export !== undefined ? await streamOf(records, call) : null;
+  if (options.export === 'asciicast') return exportCast(records, call, stream, out);
+  if (isOnTerminal && stream?.tty === true) {
+    return playCall(
+      records,
+      call,
+      row,
+      stream,
+      { ...options, idleLimitMs: options.idleLimit * 1_000 },
+      out,
+      interrupted(),
+    );
+  }
+  out.write(await timelineOf(records, call, row, options.full === true ? Number.POSITIVE_INFINITY : shownLines));
+}
+
+async function timelineOf(records: Records, call: string, row: CallRow | null, maxLines: number): Promise<string> {
+  const frames: FrameRow[] = [];
+  const shown = new Map<string, number>();
+  for await (const frame of framesAsWritten(records, call)) {
+    const channel = channelOf(frame)?.channel ?? '';
+    const before = shown.get(channel) ?? 0;
+    shown.set(channel, before + frame.size);
+    const isLeftOut = channel !== '' && before > shownBytes && maxLines !== Number.POSITIVE_INFINITY;
+    frames.push(isLeftOut ? { ...frame, bytesBase64: '' } : frame);
+  }
+  if (frames.length === 0) throw noSuchCall(call);
+  return callTimeline(row, frames, maxLines);
+}
+
+/** Plays a terminal, between a line on what it is and the timeline of its call. */
+async function playCall(
+  records: Records,
+  call: string,
+  row: CallRow | null,
+  stream: NonNullable<FrameMeta['call']['stream']>,
+  pace: Pace,
+  out: ReplayOut,
+  signal: AbortSignal,
+): Promise<void> {
+  const size = await firstSize(framesAsWritten(records, call));
+  const fits = size === null || size.columns <= (out.columns ?? size.columns) ? '' : ` (${size.columns} columns wide)`;
+  const what = stream.kind === 'exec' ? shellLine(stream.command) : 'what was attached to';
+  out.write(`${onOneLine(`replay of ${call}: ${what}${fits}; Ctrl-C ends it`)}\n`);
+  const others = await play(framesAsWritten(records, call), pace, out, signal);
+  out.write('\n');
+  if (!signal.aborted) out.write(`end of the replay\n\n${callTimeline(row, others, shownLines)}`);
+}
+
+async function exportCast(
+  records: Records,
+  call: string,
+  stream: FrameMeta['call']['stream'] | null,
+  out: ReplayOut,
+): Promise<void> {
+  if (stream == null || stream.kind === 'portforward') {
+    throw new Error(`${printable(call)} is no exec or attach, and has no output to export; \`sluice replay\` shows it`);
+  }
+  const size = stream.tty ? await firstSize(framesAsWritten(records, call)) : null;
+  for await (const line of asciicast(stream, size, framesAsWritten(records, call))) out.write(line);
+}
+
+/** What a call streams; `null` where it is no stream. */
+async function streamOf(records: Records, call: string): Promise<FrameMeta['call']['stream'] | null> {
+  const { frames } = await records.ask({ kind: 'frames', call, after: null });
+  if (frames.length === 0) throw noSuchCall(call);
+  const begun = frames.find(({ kind }) => kind === 'call');
+  return begun === undefined ? null : ((metaOf(begun) as FrameMeta['call']).stream ?? null);
+}
+
+function noSuchCall(call: string): Error {
+  return new Error(`no call ${printable(call)} in the record; \`sluice calls list\` shows ids`);
 }
 
 async function replaySession(
@@ -53,7 +152,7 @@ async function replaySession(
   if (json === true) {
     let comma = '[';
     for (const { id } of calls) {
-      for (const frame of await framesOf(records, id)) {
+      for await (const frame of framesOf(records, id)) {
         out.write(comma + frameJson(frame));
         comma = ',';
       }
@@ -65,7 +164,7 @@ async function replaySession(
   for (const [index, call] of calls.entries()) {
     out.write(sessionEntry(call, calls[index - 1] ?? null, first));
     if (full === true) {
-      out.write(`\n${callTimeline(call, await framesOf(records, call.id), Number.POSITIVE_INFINITY)}`);
+      out.write(`\n${await timelineOf(records, call.id, call, Number.POSITIVE_INFINITY)}`);
     }
   }
 }
@@ -80,38 +179,6 @@ async function callsOf(records: Records, session: string): Promise<CallRow[]> {
     found.push(...calls);
     if (calls.length < callsAtOnce) return found.reverse();
   }
-}
-
-/** All frames of a call, with their bodies. */
-async function framesOf(records: Records, call: string): Promise<FrameRow[]> {
-  const frames: FrameRow[] = [];
-  for (let after: { ledger: string; seq: number } | null = null; ; ) {
-    const answer: { readonly frames: readonly FrameRow[]; readonly more: boolean } = await records.ask({
-      kind: 'frames',
-      call,
-      after,
-    });
-    for (const frame of answer.frames) {
-      frames.push(await withBody(records, frame));
-      after = { ledger: frame.ledger, seq: frame.seq };
-    }
-    if (!answer.more || answer.frames.length === 0) return frames;
-  }
-}
-
-/** A frame with its body, of which an answer leaves out a large one. */
-async function withBody(records: Records, frame: FrameRow): Promise<FrameRow> {
-  if (frame.bytesBase64 !== '' || frame.size === 0) return frame;
-  const { ledger, seq, size } = frame;
-  const parts: Buffer[] = [];
-  for (let offset = 0; offset < size; ) {
-    const { bytesBase64 } = await records.ask({ kind: 'part', ledger, seq, row: 0, offset });
-    const part = Buffer.from(bytesBase64, 'base64');
-    if (part.length === 0) throw new Error(`frame ${seq} of ledger ${ledger} ends before its end`);
-    parts.push(part);
-    offset += part.length;
-  }
-  return { ...frame, bytesBase64: Buffer.concat(parts).toString('base64') };
 }
 
 /** Its meta laid open as it was written, where that is JSON. */

@@ -3,9 +3,12 @@ import { buffer, text } from 'node:stream/consumers';
 import type { HomePaths } from './home.ts';
 
 /** What a running Sluice can be asked, by the path on its control socket. */
-export type ControlPath = '/v1/records' | '/v1/policies' | '/v1/decide' | '/v1/approvals';
+export type ControlPath = '/v1/records' | '/v1/policies' | '/v1/decide' | '/v1/approvals' | '/v1/kill';
 
-/** Where `sluice tail` listens: `GET`, with `?agent=NAME` for one agent's calls; a `TailEvent` as JSON per line. */
+/**
+ * Where `sluice tail` listens: `GET`, with `?agent=NAME` for one agent's calls, or `?call=ID` for one call and its bytes; a `TailEvent` as JSON
+ * per line.
+ */
 export const tailPath = '/v1/tail';
 
 /**

@@ -1,10 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
-import type { ApprovalState, Effect, Outcome, ReasonCode } from '@sluice/model';
+import type { ApprovalState, Channel, Effect, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
+import { shellLine } from './command-line.ts';
+import { FollowedText, lookAt } from './follow.ts';
 import type { HomePaths } from './home.ts';
 import { listenRunning, tailPath } from './running.ts';
-import { placeOf, printable } from './text.ts';
+import { onOneLine, placeOf, shortened } from './text.ts';
 
 /** What a call is about; all empty for one that was first decided before anybody listened. */
 export interface TailCall {
@@ -14,6 +16,25 @@ export interface TailCall {
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
+  /** argv of an exec, masked; `null` for what runs no command. */
+  readonly command: readonly string[] | null;
+}
+
+/** Bytes of one call that somebody follows, as they are recorded. */
+export interface TailBytes {
+  readonly kind: 'channel';
+  readonly call: string;
+  readonly at: string;
+  /** `body`: of the answer of a call that is no stream, such as a watch or a followed log. */
+  readonly channel: Channel | 'port' | 'body';
+  /** Bytes of the channel before these. */
+  readonly offset: number;
+  /** The bytes, where they are UTF-8; */
+  readonly text?: string;
+  /** and where they are not. */
+  readonly bytesBase64?: string;
+  /** Of a port-forward: the connection, its port, and what became of it. */
+  readonly forward?: Extract<FrameMeta['channel'], { channel: 'port' }>;
 }
 
 /**
@@ -36,6 +57,10 @@ export type TailEvent =
       /** HTTP status the agent got; 0 when it got none. */
       readonly status: number;
       readonly reasonCode: ReasonCode | '';
+      /** Of the command of an exec; `null` where it had none, or nobody knows. */
+      readonly exitCode: number | null;
+      /** Of a call that was cut: what the agent was told; empty otherwise. */
+      readonly message: string;
       readonly durationMs: number;
     })
   /** A vote, or a new state of an approval. */
@@ -49,6 +74,7 @@ export type TailEvent =
       /** Who voted; empty where nobody did. */
       readonly by: string;
     })
+  | TailBytes
   /** So many lines were dropped here: the listener was too slow. */
   | { readonly kind: 'skipped'; readonly count: number };
 
@@ -58,45 +84,74 @@ export interface TailOptions {
   readonly json?: true;
 }
 
-/** Prints calls as they happen, until Sluice stops or `signal` says so. Throws an `Error` where none runs. */
+/** Of a command, so much is shown. Characters. */
+const shownCommand = 200;
+
+/**
+ * Prints calls as they happen, until Sluice stops or `signal` says so; or, with `call`, the bytes of one as they are
+ * recorded, until it ends. A stream with a terminal is shown on a terminal as it is. Throws an `Error` where no Sluice
+ * runs, and for a call that does not run.
+ */
 export async function tail(
   home: HomePaths,
+  call: string | null,
   { agent, json }: TailOptions,
-  out: NodeJS.WritableStream,
+  out: NodeJS.WritableStream & { readonly isTTY?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const query = agent === undefined ? '' : `?${new URLSearchParams({ agent }).toString()}`;
-  const events = await listenRunning(home, tailPath + query);
+  if (call !== null && agent !== undefined) throw new Error('a call is one agent’s: name the call, or the agent');
+  const query = new URLSearchParams({ ...(agent === undefined ? {} : { agent }), ...(call === null ? {} : { call }) });
+  const events = await listenRunning(home, `${tailPath}?${query.toString()}`);
   if (events === null) throw new Error('Sluice does not run here, and `tail` shows what happens while it does');
-  const printed = async function* (source: IncomingMessage): AsyncGenerator<string> {
-    for await (const line of createInterface({ input: source })) {
-      yield json === true ? `${line}\n` : tailLine(JSON.parse(line) as TailEvent);
-    }
-  };
+  let followed: FollowedText | null = null;
   try {
-    await pipeline(events, printed, out, { end: false, signal });
+    if (call !== null) {
+      const { hasTerminal } = await lookAt(home, call);
+      followed = new FollowedText(hasTerminal && out.isTTY === true && json !== true ? 'terminal' : 'lines');
+    }
+    await pipeline(events, printed(followed, json === true), out, { end: false, signal });
   } catch (error) {
     // A reader that has seen enough, `head` for instance, closes the pipe.
     const isEnough = signal.aborted || (error as NodeJS.ErrnoException).code === 'EPIPE';
+    const isOurs = followed === null && call !== null;
+    if (isOurs) throw error;
     if (!isEnough) throw new Error('the running Sluice has died', { cause: error });
+  } finally {
+    events.destroy();
+    if (followed !== null) out.write(followed.end());
   }
 }
 
-/** An event as people read it. Exported for its test. */
-export function tailLine(event: TailEvent): string {
-  if (event.kind === 'skipped') return `… ${event.count} skipped …\n`;
-  const { agent, verb, resource, namespace, name } = event;
-  const about = agent === '' ? 'a call from before' : `${agent}: ${verb} ${resource}${placeOf(namespace, name)}`;
-  const line = `${event.at.slice(11, 23)}  ${about}  ${whatOf(event)}  ${event.call}`;
-  return `${printable(line).replaceAll('\n', '\\n')}\n`;
+/** Events as they are printed; of a call that is followed, up to its outcome. */
+function printed(followed: FollowedText | null, isJson: boolean) {
+  return async function* (source: IncomingMessage): AsyncGenerator<string> {
+    for await (const line of createInterface({ input: source })) {
+      const event = JSON.parse(line) as TailEvent;
+      if (isJson) yield `${line}\n`;
+      else
+        yield event.kind === 'channel' ? (followed?.text(event) ?? '') : `${followed?.pause() ?? ''}${tailLine(event)}`;
+      if (followed !== null && event.kind === 'outcome') return;
+    }
+  };
 }
 
-function whatOf(event: Exclude<TailEvent, { kind: 'skipped' }>): string {
+/** An event as people read it. Exported for its test. */
+export function tailLine(event: Exclude<TailEvent, TailBytes>): string {
+  if (event.kind === 'skipped') return `… ${event.count} skipped …\n`;
+  const { agent, verb, resource, namespace, name, command } = event;
+  const runs = command === null ? '' : `: ${shortened(shellLine(command), shownCommand)}`;
+  const about = agent === '' ? 'a call from before' : `${agent}: ${verb} ${resource}${placeOf(namespace, name)}${runs}`;
+  return `${onOneLine(`${event.at.slice(11, 23)}  ${about}  ${whatOf(event)}  ${event.call}`)}\n`;
+}
+
+function whatOf(event: Exclude<TailEvent, TailBytes | { kind: 'skipped' }>): string {
   if (event.kind === 'decision') return `${event.effect} ${event.reasonCode}`;
   if (event.kind === 'approval') {
     return `approval ${event.approval} ${event.state}${event.by === '' ? '' : `, ${event.by} voted`}`;
   }
   const status = event.status === 0 ? '' : ` ${event.status}`;
   const reason = event.reasonCode === '' ? '' : ` ${event.reasonCode}`;
-  return `${event.outcome}${status}${reason} after ${event.durationMs.toFixed(1)} ms`;
+  const exit = event.exitCode === null ? '' : `, exit code ${event.exitCode}`;
+  const told = event.message === '' ? '' : `, "${event.message}"`;
+  return `${event.outcome}${status}${reason}${exit}${told} after ${event.durationMs.toFixed(1)} ms`;
 }

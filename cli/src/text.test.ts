@@ -13,6 +13,27 @@ test('what could command a terminal is shown instead', () => {
   assert.equal(printable('Zürich\n\tok'), 'Zürich\n\tok');
 });
 
+test('sequences of terminals, overwriting and what nobody sees are all shown', () => {
+  const hidden = {
+    'a control sequence': '\u001b[31m',
+    'an operating system command': '\u001b]52;c;AA==\u0007',
+    'a device control string': '\u001bP$qm\u009c',
+    'an eight-bit one': '\u009b6n\u009d0;x\u009c',
+    'a line that is written over': 'rm -rf /\rls     ',
+    'backspaces, deletions': 'rm\b\bls\u007f',
+    'zero width': 'a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg\u180eh',
+    'right to left': '\u202ea\u202c\u2067b\u2069\u200fc\u061c',
+    'line separators': 'a\u2028b\u2029c\u0085d',
+    'fillers, tags, notes': 'a\u3164b\u115fc\u{e0041}d\ufff9e',
+  };
+  for (const [what, text] of Object.entries(hidden)) {
+    const shown = printable(text);
+    assert.doesNotMatch(shown, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164\u115f]/u, what);
+    assert.equal(JSON.parse(`"${shown}"`), text, 'nothing of it is lost');
+  }
+  for (const text of ['Zürich', '日本語', 'שלום', '🔑👩\ufe0f', 'é']) assert.equal(printable(text), text);
+});
+
 test('what is on one line stays there', () => {
   assert.equal(onOneLine('a\nb\tc\u001b'), 'a\\nb\\tc\\u001b');
 });
@@ -64,6 +85,8 @@ const call: CallRow = {
   reasonCode: 'AllowedByRule',
   status: null,
   outcome: null,
+  command: null,
+  exitCode: null,
   incomplete: false,
 };
 
@@ -73,4 +96,13 @@ test('a call that runs says so, and no name reaches the terminal raw', () => {
   assert.match(line ?? '', /^2026-11-23 12:10:16 {2}demo\\u001b\[31m {2}get {3}pods .* - {2}.*running/);
   assert.equal(callsTable([{ ...call, agent: 'a\nb\tc' }]).split('\n').length, 3, 'a head, one row, the end');
   assert.equal(callsTable([]), 'No calls.\n');
+});
+
+test('calls have their commands, where one ran', () => {
+  assert.doesNotMatch(callsTable([call]), /COMMAND/);
+  const ran = { ...call, command: ['sh', '-c', `echo \u202e; ${'x'.repeat(100)}`] };
+  const [head, first, second] = callsTable([ran, call]).split('\n');
+  assert.match(head ?? '', /ID +COMMAND$/);
+  assert.match(first ?? '', / {2}sh -c \$'echo \\u202e; x{38}…$/);
+  assert.match(second ?? '', / -$/);
 });

@@ -1,11 +1,25 @@
-/** Makes control characters visible: what an agent sent must not reach a person's terminal as commands. */
+/**
+ * Controls (C0, C1, DEL), what has no width or turns the direction of text, separators of lines that are no line feed, and
+ * fillers that look like nothing.
+ */
+const unseen = String.raw`\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0\u2065`;
+const unseenInText = new RegExp(`(?![\\n\\t])[${unseen}]`, 'gu');
+
+/** Whether a text holds something that `printable` or `onOneLine` would show in place of itself. */
+export const holdsUnseen = (text: string): boolean => new RegExp(`[${unseen}]`, 'u').test(text);
+
+/**
+ * Makes control characters and others that nobody sees visible: what an agent sent must not reach a person's terminal as
+ * commands, nor look like something else. Line feeds and tabs stay.
+ */
 export function printable(text: string): string {
-  // C0 and C1 controls, DEL, bidirectional marks and zero-width characters; line feeds and tabs stay.
-  return text.replaceAll(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return text.replaceAll(unseenInText, (characters) =>
+    Array.from({ length: characters.length }, (_, at) => escaped(characters.charCodeAt(at))).join(''),
   );
+}
+
+function escaped(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
 /** The same on one line: what it says cannot look like a line of Sluice's own. */

@@ -18,6 +18,8 @@ const call: CallRow = {
   reasonCode: 'AllowedByRule',
   status: null,
   outcome: null,
+  command: null,
+  exitCode: null,
   incomplete: false,
 };
 

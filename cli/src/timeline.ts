@@ -1,6 +1,8 @@
 import { type BodyNote, type CallRow, type FrameMeta, type FrameRow, outcomes, resourceName } from '@sluice/model';
 import { approvalLines, secondDecisionLines } from './approval-lines.ts';
+import { shellLine } from './command-line.ts';
 import { layOutJson } from './json.ts';
+import { channelEntries, streamEndLines, streamLines } from './stream-lines.ts';
 import { placeOf, printable } from './text.ts';
 
 const gapMs = 60_000;
@@ -31,6 +33,9 @@ export function callTimeline(row: CallRow | null, frames: readonly FrameRow[], m
     const lines = [`${clock(first.at)}  answered ${meta.status} ${meta.contentType}`, ...body];
     own.push({ kind: 'answer', at: first.at, lines });
   }
+  for (const { at, lines } of channelEntries(frames, maxLines)) {
+    own.push({ kind: 'channel', at, lines: timed(at, lines.map(onlyItsOwn)) });
+  }
   if (end !== undefined) own.push({ kind: 'end', at: end.at, lines: outcomeLines(end, answered) });
   const lines = merged(own, approvalEntries(frames)).flatMap((entry, index, all) =>
     // What is said of an approval stands together.
@@ -56,14 +61,16 @@ export function sessionHead(session: string, calls: readonly CallRow[]): string 
 export function sessionEntry(call: CallRow, before: CallRow | null, first: CallRow): string {
   const at = Date.parse(call.at);
   const quietMs = before === null ? 0 : at - Date.parse(before.at);
-  const about = `${call.verb} ${call.resource}${placeOf(call.namespace, call.name)}`;
+  const runs = call.command === null ? '' : `: ${shellLine(call.command)}`;
+  const about = `${call.verb} ${call.resource}${placeOf(call.namespace, call.name)}${runs}`;
   const status = call.status === null || call.status === 0 ? '' : ` ${call.status}`;
+  const exit = call.exitCode === null ? '' : `, exit code ${call.exitCode}`;
   const missing = incompleteLine(call);
   const lines = [
     '',
     ...(quietMs > gapMs ? [`${column}… no call for ${length(quietMs)} …`, ''] : []),
     `${clock(call.at)}  +${length(at - Date.parse(first.at))}  ${call.agent}: ${about}`,
-    `${column}${call.effect} ${call.reasonCode}, ${call.outcome ?? 'running'}${status}`,
+    `${column}${call.effect} ${call.reasonCode}, ${call.outcome ?? 'running'}${status}${exit}`,
     ...(missing === null ? [] : [`${column}${missing}`]),
     `${column}${call.id}`,
   ];
@@ -72,7 +79,7 @@ export function sessionEntry(call: CallRow, before: CallRow | null, first: CallR
 
 /** What happened at one time. `at`: ISO 8601, UTC. */
 interface Entry {
-  readonly kind: 'call' | 'approval' | 'answer' | 'end';
+  readonly kind: 'call' | 'approval' | 'answer' | 'channel' | 'end';
   readonly at: string;
   readonly lines: readonly string[];
 }
@@ -101,6 +108,11 @@ function merged(own: readonly Entry[], approvals: readonly Entry[]): Entry[] {
   return [...all, ...left];
 }
 
+/** A text has as many lines as it is given here, whatever was sent. */
+function onlyItsOwn(line: string): string {
+  return line.replaceAll('\n', '\\n');
+}
+
 function timed(at: string, [first, ...more]: readonly string[]): string[] {
   return first === undefined ? [] : [`${clock(at)}  ${first}`, ...more.map((line) => column + line)];
 }
@@ -126,6 +138,7 @@ function callLines(frame: FrameRow, maxLines: number): string[] {
     `${column}${decision.effect}: ${decision.reasonCode}, ${rule}`,
   ];
   if (decision.reason !== '') lines.push(`${column}${decision.reason}`);
+  if (meta.stream !== undefined) lines.push(...streamLines(meta.stream).map((line) => column + onlyItsOwn(line)));
   if (decision.impersonate !== null) lines.push(`${column}in the cluster: ${decision.impersonate.user}`);
   if (body !== null) {
     lines.push(`${column}request body: ${bodyNote(body)}`);
@@ -140,6 +153,7 @@ function outcomeLines(frame: FrameRow, answered: readonly FrameRow[]): string[] 
   const reason = meta.reasonCode === '' ? '' : ` ${meta.reasonCode}`;
   const took = `${(meta.durationMicros / 1000).toFixed(1)} ms`;
   const lines = [`${clock(frame.at)}  ${meta.outcome}${status}${reason} after ${took}: ${outcomes[meta.outcome]}`];
+  lines.push(...streamEndLines(meta).map((line) => column + line));
   if (meta.body === null) return lines;
   const recorded = answered.reduce((sum, { size }) => sum + size, 0);
   const part = meta.body.recorded !== 'digest' && recorded < meta.body.bytes ? `, the first ${recorded} recorded` : '';
@@ -164,8 +178,8 @@ function bodyLines(body: Buffer, maxLines: number): string[] {
   return shown;
 }
 
-/** Throws an `Error` for what is no JSON. */
-function metaOf(frame: FrameRow): unknown {
+/** What a frame says, of the shape of its kind. Throws an `Error` for what is no JSON. */
+export function metaOf(frame: FrameRow): unknown {
   try {
     return JSON.parse(frame.meta);
   } catch {

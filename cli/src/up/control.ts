@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { maxPayloadBytes, type Reviewer, type ReviewQuestion, subjects } from '@sluice/model';
+import { type KillAnswer, maxPayloadBytes, type Reviewer, type ReviewQuestion, subjects } from '@sluice/model';
 import { type Broker, BrokerError, ConfigError } from '@sluice/runtime';
+import { killQuestion } from '../kill.ts';
 import { type ControlPath, tailPath } from '../running.ts';
 import type { Tail } from './tail.ts';
 
@@ -13,11 +14,15 @@ const answerDeadlineMs = 30_000;
 /** A part that died is started again within seconds; nobody has had the question until then. */
 const nobodyThereMs = 15_000;
 const againAfterMs = 250;
+/** What somebody cuts is cut at once; of several ingresses that have something of a session, all are heard. */
+const killWaits = { timeoutMs: 2_000, quietMs: 500 } as const;
 /** Policies are the largest. */
 const maxQuestionBytes = maxPayloadBytes - 64 * 1024;
 
 /** Who answers what. */
-const answerers: Readonly<Record<ControlPath, { readonly subject: string; readonly who: string }>> = {
+const answerers: Readonly<
+  Record<Exclude<ControlPath, '/v1/kill'>, { readonly subject: string; readonly who: string }>
+> = {
   '/v1/records': { subject: subjects.records, who: 'the recorder' },
   '/v1/policies': { subject: subjects.apply, who: 'the writer of the policies' },
   '/v1/decide': { subject: subjects.decide, who: 'the policy worker' },
@@ -44,7 +49,7 @@ export async function listenControl(
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://control');
     const isTail = request.method === 'GET' && pathname === tailPath;
     const answered = isTail
-      ? tail.follow(response, searchParams.get('agent'))
+      ? tail.follow(response, { agent: searchParams.get('agent'), call: searchParams.get('call') })
       : relay(request, response, broker, reviewer);
     answered.catch((error: unknown) => {
       response.writeHead(500, { 'content-type': 'text/plain' }).end((error as Error).message);
@@ -69,8 +74,9 @@ async function relay(
   broker: Broker,
   reviewer: Reviewer,
 ): Promise<void> {
-  const answerer = answerers[request.url as ControlPath];
-  if (request.method !== 'POST' || answerer === undefined) {
+  const isKill = request.url === '/v1/kill';
+  const answerer = answerers[request.url as keyof typeof answerers];
+  if (request.method !== 'POST' || (answerer === undefined && !isKill)) {
     response.writeHead(404).end();
     return;
   }
@@ -81,10 +87,11 @@ async function relay(
     if (bytes > maxQuestionBytes) throw new Error('the question is too long');
     chunks.push(chunk);
   }
-  const { subject, who } = answerer;
   const asked = Buffer.concat(chunks);
+  const { subject, who } = answerer ?? { subject: subjects.kill, who: 'the broker' };
   const question = subject === subjects.approvalReview ? reviewedBy(reviewer, asked) : asked;
-  const answer = await ask(broker, subject, question).catch((error: unknown) => {
+  const answering = isKill ? kill(broker, reviewer, asked) : ask(broker, subject, question);
+  const answer = await answering.catch((error: unknown) => {
     if (!(error instanceof BrokerError)) throw error;
     throw new Error(`${who} does not answer (${error.code}); its log is in the home of Sluice`);
   });
@@ -93,15 +100,30 @@ async function relay(
 
 /** The question, a vote with who votes: whatever the client says of that is not taken. Throws for what is no object. */
 function reviewedBy(reviewer: Reviewer, asked: Buffer): Buffer {
-  let question: ReviewQuestion | null;
+  const question = objectIn(asked) as ReviewQuestion;
+  // Written anew also where nothing changes: of a key that is there twice, a reader may take another one than this.
+  return Buffer.from(JSON.stringify(question.kind === 'vote' ? { ...question, reviewer } : question));
+}
+
+/** Throws an `Error` for what is no JSON object. */
+function objectIn(asked: Buffer): object {
+  let question: unknown;
   try {
-    question = JSON.parse(asked.toString()) as ReviewQuestion | null;
+    question = JSON.parse(asked.toString());
   } catch {
     question = null;
   }
   if (question === null || typeof question !== 'object') throw new Error('the question is not a JSON object');
-  // Written anew also where nothing changes: of a key that is there twice, a reader may take another one than this.
-  return Buffer.from(JSON.stringify(question.kind === 'vote' ? { ...question, reviewer } : question));
+  return question;
+}
+
+/** Has all ingresses cut what a question names, in the name of who runs Sluice; which calls that were. */
+async function kill(broker: Broker, reviewer: Reviewer, asked: Buffer): Promise<Buffer> {
+  const { id, reason } = objectIn(asked) as { readonly id?: unknown; readonly reason?: unknown };
+  const question = { ...killQuestion(String(id), String(reason)), by: reviewer.name };
+  const answers = await broker.requestAll(subjects.kill, Buffer.from(JSON.stringify(question)), killWaits);
+  const calls = answers.flatMap((answer) => (JSON.parse(Buffer.from(answer).toString()) as KillAnswer).calls);
+  return Buffer.from(JSON.stringify({ calls: [...new Set(calls)] } satisfies KillAnswer));
 }
 
 /** Asks again while nobody is there to be asked. */

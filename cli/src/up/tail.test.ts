@@ -124,7 +124,7 @@ function running(home: HomePaths, options: { readonly agent?: string; readonly j
   out.on('data', (data: Buffer) => {
     text += data.toString();
   });
-  const ending = tail(home, options, out, stop.signal);
+  const ending = tail(home, null, options, out, stop.signal);
   return { ending, stop, text: () => text };
 }
 
@@ -258,6 +258,7 @@ test('a call that needs an approval is told at its ask, at each vote and state, 
     resource: 'deployments.apps',
     namespace: 'n',
     name: 'p',
+    command: null,
     approval: 'a1',
     state: 'approved',
     by: 'oidc:bob',
@@ -344,7 +345,7 @@ test('where no Sluice runs, and where it dies, one sentence says so', async (t) 
   const dir = scratch();
   t.after(() => removeScratch(dir));
   const { signal } = new AbortController();
-  await assert.rejects(tail(homePaths(dir), {}, new PassThrough(), signal), {
+  await assert.rejects(tail(homePaths(dir), null, {}, new PassThrough(), signal), {
     message: 'Sluice does not run here, and `tail` shows what happens while it does',
   });
   const server = createServer((_, response) => {
@@ -352,7 +353,9 @@ test('where no Sluice runs, and where it dies, one sentence says so', async (t) 
   });
   server.listen(homePaths(dir).controlSocket);
   t.after(() => server.close());
-  await assert.rejects(tail(homePaths(dir), {}, new PassThrough(), signal), { message: 'the running Sluice has died' });
+  await assert.rejects(tail(homePaths(dir), null, {}, new PassThrough(), signal), {
+    message: 'the running Sluice has died',
+  });
 });
 
 test('what an agent named cannot command the terminal or make lines of its own', () => {
@@ -365,11 +368,12 @@ test('what an agent named cannot command the terminal or make lines of its own',
     resource: '/version',
     namespace: '',
     name: '',
+    command: null,
     effect: 'allow',
     reasonCode: 'AllowedByRule',
   });
   assert.equal(line, '12:10:16.123  a\\u001b[2J\\nb: get /version  allow AllowedByRule  c\n');
-  const about = { agent: 'a', verb: 'get', resource: 'pods', namespace: '', name: '' };
+  const about = { agent: 'a', verb: 'get', resource: 'pods', namespace: '', name: '', command: null };
   const event = { kind: 'approval', call: 'c', at: '2026-11-23T12:10:16.123Z', state: 'denied' } as const;
   const voted = tailLine({ ...event, ...about, approval: 'i', by: 'local:\u009bx\ny' });
   assert.equal(voted, '12:10:16.123  a: get pods  approval i denied, local:\\u009bx\\ny voted  c\n');

@@ -13,6 +13,7 @@ export const faultCodes = {
   head: 'another frame than the one a list, a closing or the second home names',
   end: 'rows behind the end of a ledger',
   unlisted: 'an unsealed ledger that was not there when seals began',
+  stream: 'an outcome that says something else of a channel than its frames',
   'second-home': 'a second home that lacks a seal of the record, or holds a false one',
 } as const;
 

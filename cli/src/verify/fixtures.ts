@@ -1,5 +1,5 @@
 // A record made by hand, for tests of what proves one: ledgers with true chains and seals, and the second home's lines.
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import {
   certify,
   encodeFrame,
@@ -107,13 +107,14 @@ export class LedgerFixture {
   }
 
   /** `of`: number of the call; 0 for a frame of none. */
-  write(kind: WrittenKind, meta: string, of = 0, bytes: Uint8Array = new Uint8Array(0)): this {
+  write(kind: WrittenKind, meta: string, of = 0, bytes: Uint8Array = new Uint8Array(0), offset = 0): this {
     this.#seq++;
     const { row, hash } = rowOf({
       ledger: this.name,
       seq: this.#seq,
       ...(of === 0 ? {} : { call: callId(of), session: this.#session }),
       kind,
+      offset,
       atMicros: epochMicros + this.#seq * 1_000_000,
       meta,
       prev: this.#prev,
@@ -132,6 +133,21 @@ export class LedgerFixture {
       this.write('outcome', '{"outcome":"completed","status":200}', of, Buffer.from('answered'));
     }
     return this;
+  }
+
+  /** Bytes of a channel of call `of`, behind `offset` others. */
+  channel(of: number, channel: string, bytes: string, offset: number): this {
+    return this.write('channel', JSON.stringify({ channel }), of, Buffer.from(bytes), offset);
+  }
+
+  /** The end of a stream. `carried`: all that its outcome says each channel carried. */
+  streamEnd(of: number, carried: Readonly<Record<string, string>>): this {
+    const channels = Object.entries(carried).map(([channel, bytes]) => ({
+      channel,
+      bytes: Buffer.byteLength(bytes),
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    }));
+    return this.write('outcome', JSON.stringify({ outcome: 'completed', status: 101, stream: { channels } }), of);
   }
 
   seal(): this {

@@ -3,6 +3,7 @@ import type { Claims, Closing, Mark } from './claims.ts';
 import type { FaultCode, Faults } from './faults.ts';
 import { readRow } from './row.ts';
 import type { KeptSeals, Roots } from './second-home.ts';
+import { HeardStreams } from './streams.ts';
 import { closingIn, headsIn, openedIn, type Run, sealIn } from './words.ts';
 
 /** Frames in a row, each chained to the one before. */
@@ -51,6 +52,7 @@ export class LedgerCheck {
   readonly notKept: { readonly seq: number; readonly atMicros: number }[] = [];
   /** When the newest seal that holds was written; microseconds since the epoch. */
   sealedMicros = 0;
+  readonly streams = new HeardStreams();
   readonly #trust: LedgerTrust;
   /** Hashes that the next frame may name: those of the rows at the last position. `null`: nothing to hold it against. */
   #tail: string[] | null = [hex(noHash)];
@@ -152,6 +154,7 @@ export class LedgerCheck {
   #hear(frame: Frame, segment: Segment): void {
     if (frame.seq === 1 && frame.kind !== 'opened') this.isUnsealed = true;
     this.#hearOutOfPlace(frame);
+    this.streams.hear(frame);
     if (frame.kind === 'opened' && frame.seq === 1) this.#open(frame);
     else if (frame.kind === 'seal') this.#seal(frame, segment);
     else if (frame.kind === 'closed') this.closed ||= frame.seq;

@@ -3,11 +3,13 @@ import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Cursor, LedgerRow, RecordsAnswer } from '@sluice/model';
+import { framesAsWritten } from '../call-frames.ts';
 import type { Records } from '../records.ts';
 import type { Faults } from './faults.ts';
 import type { LedgerCheck } from './ledger.ts';
 import { maxBodyBytes, readRow } from './row.ts';
 import { Roots, type SecondHome, SecondHomeReader } from './second-home.ts';
+import { WholeStream } from './streams.ts';
 
 /** Raw public keys in base64, one per line. */
 export function readRoots(file: string): Roots {
@@ -64,6 +66,15 @@ export async function hashesAt(records: Records, { ledger, seq }: Cursor): Promi
     const { frame } = readRow(ledger, row, Buffer.alloc(0));
     return frame === null ? [] : [Buffer.from(frame.hash).toString('hex')];
   });
+}
+
+/** All frames of a call. */
+export async function readStream(records: Records, call: string): Promise<WholeStream> {
+  const whole = new WholeStream();
+  for await (const { bytesBase64, ...frame } of framesAsWritten(records, call)) {
+    whole.hear({ ...frame, bytes: Buffer.from(bytesBase64, 'base64') });
+  }
+  return whole;
 }
 
 /** A body that does not stand in a page. `row`: which one, of the rows at this place. */

@@ -5,6 +5,7 @@ import { Faults } from './faults.ts';
 import { type History, history, LedgerFixture, names, newWriter, type Row, rowOf } from './fixtures.ts';
 import { RecordCheck, type Verdict } from './record.ts';
 import { Roots, SecondHomeReader } from './second-home.ts';
+import { WholeStream } from './streams.ts';
 
 interface Checked extends Verdict {
   readonly faults: readonly (readonly [ledger: string, seq: number, what: string])[];
@@ -36,6 +37,11 @@ function check({ rows, lines, roots }: Pick<History, 'rows' | 'lines' | 'roots'>
       place,
       there.map(({ header }) => header.subarray(-32).toString('hex')),
     );
+  }
+  for (const end of record.doubtfulStreams()) {
+    const whole = new WholeStream();
+    for (const row of rows) if (row.call === end.call) whole.hear(row);
+    record.judgeStream(end, whole);
   }
   const verdict = record.verdict(secondHome);
   return { ...verdict, faults: faults.sorted().map(({ ledger, seq, what }) => [ledger, seq, what] as const) };
@@ -302,4 +308,81 @@ test('keys of an earlier root still prove what they signed', () => {
   const both = { ...record, rows: record.rows, roots: [...later.roots, ...record.roots] };
   assert.deepEqual(check(both).faults, []);
   assert.ok(check({ ...record, roots: later.roots }).faults.some(([, , what]) => what === 'certificate'));
+});
+
+/** A ledger with one stream, of call 7. */
+const streamLedger = (record: History, name = nextIngress): LedgerFixture =>
+  new LedgerFixture(name, record.ingress)
+    .open()
+    .write('call', '{}', 7)
+    .channel(7, 'stdin', 'ls\n', 0)
+    .channel(7, 'stdout', 'bin ', 0)
+    .write('channel', '{"channel":"port","connection":1,"port":80,"event":"opened"}', 7)
+    .channel(7, 'stdout', 'etc', 4);
+const whole = { stdin: 'ls\n', stdout: 'bin etc' };
+
+test('a stream whose channels are those that its outcome sums up is whole', () => {
+  const record = history();
+  assert.deepEqual(check(withLedgers(record, streamLedger(record).streamEnd(7, whole).seal())).faults, []);
+  const empty = streamLedger(record)
+    .streamEnd(7, { ...whole, stderr: '' })
+    .seal();
+  assert.deepEqual(check(withLedgers(record, empty)).faults, []);
+});
+
+test('a writer that says otherwise of a channel than it wrote is found out', () => {
+  const record = history();
+  const said: readonly Readonly<Record<string, string>>[] = [
+    { ...whole, stdout: 'bin etd' },
+    { ...whole, stdout: 'bin etc ' },
+    { ...whole, stdout: 'bin' },
+    { ...whole, stderr: 'no' },
+    { stdin: 'ls\n' },
+  ];
+  for (const carried of said) {
+    const ledger = streamLedger(record).streamEnd(7, carried).seal();
+    assert.deepEqual(check(withLedgers(record, ledger)).faults, [[nextIngress, 7, 'stream']], JSON.stringify(carried));
+  }
+  const twice = streamLedger(record).channel(7, 'stdout', '', 3).streamEnd(7, whole).seal();
+  assert.deepEqual(
+    check(withLedgers(record, twice)).faults,
+    [[nextIngress, 8, 'stream']],
+    'offsets that do not follow',
+  );
+});
+
+test('a frame of a channel whose bytes were exchanged is two faults: of the frame, and of its stream', () => {
+  const record = history();
+  const ledger = streamLedger(record).streamEnd(7, whole).seal();
+  for (const row of ledger.rows) if (row.seq === 4) row.bytes = Buffer.from('BIN ');
+  assert.deepEqual(check(withLedgers(record, ledger)).faults, [
+    [nextIngress, 4, 'hash'],
+    [nextIngress, 7, 'stream'],
+  ]);
+});
+
+test('a frame of a channel that is not there is told as what it is: missing, or awaited', () => {
+  const record = history();
+  const ledger = streamLedger(record).streamEnd(7, whole).seal();
+  const gone = without(withLedgers(record, ledger), (row) => row.ledger === nextIngress && row.seq === 6);
+  assert.deepEqual(check(gone).faults, []);
+  const { unproven } = check(gone);
+  assert.ok(unproven.some(({ ledger: name, first, why }) => name === nextIngress && first === 6 && why === 'awaited'));
+  const listed = new LedgerFixture(nextRecorder, record.recorder)
+    .open()
+    .say('heads', { heads: [ledger.head] })
+    .seal();
+  assert.deepEqual(check(withLedgers(gone, listed)).faults, [[nextIngress, 6, 'missing']]);
+});
+
+test('a stream that goes on in its writer’s next ledger is looked at as a whole', () => {
+  const record = history();
+  const next = nextIngress.replace(/0$/, '1');
+  const first = streamLedger(record).close('rolled');
+  const rolled = (carried: Readonly<Record<string, string>>): History => {
+    const ledger = new LedgerFixture(next, record.ingress).open(first.head);
+    return withLedgers(record, first, ledger.channel(7, 'stdout', ' usr', 7).streamEnd(7, carried).seal());
+  };
+  assert.deepEqual(check(rolled({ ...whole, stdout: 'bin etc usr' })).faults, []);
+  assert.deepEqual(check(rolled({ ...whole, stdout: 'bin etc lib' })).faults, [[next, 3, 'stream']]);
 });

@@ -4,6 +4,7 @@ import { Faults } from './faults.ts';
 import { judgeLedger, placeOf, type Unproven } from './judge.ts';
 import { LedgerCheck } from './ledger.ts';
 import type { Roots, SecondHome } from './second-home.ts';
+import type { DoubtfulStream, WholeStream } from './streams.ts';
 
 export interface RecordTrust {
   readonly roots: Roots;
@@ -63,6 +64,22 @@ export class RecordCheck {
       }
     }
     return places;
+  }
+
+  /** When all ledgers were read: streams of which all frames must be looked up before `verdict`. */
+  doubtfulStreams(): DoubtfulStream[] {
+    return [...this.#checks.values()].flatMap(({ streams }) => streams.doubtful);
+  }
+
+  /** Judges one of them. Where frames of it may be lacking, that is said of the positions that are not there. */
+  judgeStream(end: DoubtfulStream, whole: WholeStream): void {
+    const differing = whole.differing(end);
+    if (differing === null) return;
+    for (const ledger of whole.ledgers(end)) {
+      const check = this.#checks.get(ledger);
+      if (check === undefined || check.gaps.some((gap) => whole.mayHold(end, ledger, gap))) return;
+    }
+    this.#trust.faults.add(end.ledger, end.seq, 'stream', `call ${end.call}: ${differing}`);
   }
 
   /** Whether seals of the record were not in the second home when it was read: then it is read once more. */

@@ -5,7 +5,7 @@ import type { HomePaths } from '../home.ts';
 import type { Records } from '../records.ts';
 import { Faults } from './faults.ts';
 import { Progress } from './progress.ts';
-import { hashesAt, readLedger, readRoots, readSecondHome } from './read.ts';
+import { hashesAt, readLedger, readRoots, readSecondHome, readStream } from './read.ts';
 import { RecordCheck } from './record.ts';
 import { type Report, reportJson, reportText } from './report.ts';
 import { Roots } from './second-home.ts';
@@ -46,6 +46,7 @@ export async function verify(
   const check = new RecordCheck(all, { roots, secondHome, secondHomeIs, faults });
   await readAll(records, chosen, check, terminal);
   for (const place of check.unsettled()) check.settle(place, await hashesAt(records, place));
+  for (const end of check.doubtfulStreams()) check.judgeStream(end, await readStream(records, end.call));
   const later = check.lacksSeals ? await readSecondHome(sealsDir, roots, new Faults()) : secondHome;
   const report: Report = {
     verdict: check.verdict(later),

@@ -1,5 +1,5 @@
-// What ledgers say in frames of no call. A text that is not of its kind's shape says nothing: `null`.
-import type { FrameMeta, Head, SealKey } from '@sluice/model';
+// What ledgers say in frames of no call, and streams of their channels. A text that is not of its kind's shape says nothing: `null`.
+import { channels, type FrameMeta, type Head, type SealKey } from '@sluice/model';
 
 export function openedIn(meta: string): FrameMeta['opened'] | null {
   const { writer, instance, previous, key } = fields(meta);
@@ -23,6 +23,36 @@ export type Run = readonly [first: number, last: number];
 export function closingIn(meta: string): { readonly head: Head; readonly missing: readonly Run[] } | null {
   const { head, missing } = fields(meta);
   return isHead(head) && Array.isArray(missing) && missing.every(isRun) ? { head, missing } : null;
+}
+
+/** The channel of a frame; `null` for a port-forward, of whose bytes only a part may be recorded. */
+export function channelIn(meta: string): string | null {
+  const { channel } = fields(meta);
+  return isChannel(channel) ? channel : null;
+}
+
+/** A channel as an outcome sums it up. */
+export interface StatedChannel {
+  readonly channel: string;
+  readonly bytes: number;
+  /** Hex. */
+  readonly sha256: string;
+}
+
+/** What an outcome says of a stream's channels, a port-forward left aside; `null` where it is no stream's. */
+export function endIn(meta: string): readonly StatedChannel[] | null {
+  const { stream } = fields(meta);
+  const { channels: stated } = object(stream);
+  if (!Array.isArray(stated)) return null;
+  return stated
+    .map(object)
+    .flatMap(({ channel, bytes, sha256 }) =>
+      isChannel(channel) ? [{ channel, bytes: Number(bytes), sha256: String(sha256) }] : [],
+    );
+}
+
+function isChannel(value: unknown): value is string {
+  return (channels as readonly unknown[]).includes(value);
 }
 
 export function isHead(value: unknown): value is Head {

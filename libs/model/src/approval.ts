@@ -1,6 +1,7 @@
 import type { Agent } from './agent.ts';
 import type { RequestAttributes } from './attributes.ts';
 import type { ReasonCode } from './reasons.ts';
+import type { FrameMeta } from './records.ts';
 
 /** Approval states, a closed set. */
 export const approvalStates = {
@@ -64,6 +65,8 @@ export interface ApprovalRequest {
   readonly attributes: RequestAttributes;
   readonly method: string;
   readonly target: string;
+  /** Of a stream: what it asks for, masked, how much can be said of it, and its pod. */
+  readonly stream?: NonNullable<FrameMeta['call']['stream']>;
   /** Of the whole masked body; what goes with the request may be its beginning only. */
   readonly bodyBytes: number;
   /** Keyed digests, hex: of the raw request as it is, and without what may differ from one try to the next. */

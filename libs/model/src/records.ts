@@ -208,6 +208,8 @@ export interface CallRow {
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
+  /** argv of an exec, masked; `null` for what runs no command. */
+  readonly command: readonly string[] | null;
   readonly effect: Effect;
   /** Why the call ended as it did: the decision's code, or the outcome's where it has one. */
   readonly reasonCode: ReasonCode;
@@ -215,6 +217,8 @@ export interface CallRow {
   readonly status: number | null;
   /** `null` while the call runs. */
   readonly outcome: Outcome | null;
+  /** Of the command of an exec; `null` where it had none, or nobody knows. */
+  readonly exitCode: number | null;
   /** Frames of it were lost with their writer, or nobody knows how it ended. */
   readonly incomplete: boolean;
 }

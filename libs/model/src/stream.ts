@@ -34,6 +34,9 @@ export interface StreamPod {
   readonly secrets: readonly string[];
 }
 
+/** Why somebody cuts something has at most so many characters. */
+export const killReasonLength = 200;
+
 /** Asked of every ingress on `sluice.kill`; those that run something of this id cut it and answer. */
 export interface KillQuestion {
   /** Of a call, or of a session: all its calls that run. */

@@ -88,6 +88,20 @@ test('a worker that drains gives the answer it has in hand, and takes no other',
   await drained;
 });
 
+test('all who have something to say are heard; nobody there, and nobody who has, are none', async () => {
+  const asked = (subject: string) => asking.requestAll(subject, question, { timeoutMs: 2_000, quietMs: 300 });
+  assert.deepEqual(await asked('nobody'), []);
+  const workers = await Promise.all(['a', 'b', 'c'].map(() => openBroker(server.env, 'test worker', log)));
+  for (const [index, worker] of workers.entries()) {
+    worker.respond('all', `queue-${index}`, () => (index === 1 ? null : Buffer.from(String(index))));
+    if (index === 1) worker.respond('silent', 'q', () => null);
+    await worker.nats.flush();
+  }
+  assert.deepEqual((await asked('all')).map(String).toSorted(), ['0', '2']);
+  assert.deepEqual(await asking.requestAll('silent', question, { timeoutMs: 200, quietMs: 100 }), []);
+  await Promise.all(workers.map((worker) => worker.drain()));
+});
+
 test('a broker that is away is known at once, and found again', async () => {
   await server.kill();
   for (;;) {
@@ -95,6 +109,8 @@ test('a broker that is away is known at once, and found again', async () => {
     if (error instanceof BrokerError && error.code === 'disconnected') break;
   }
   assert.equal(asking.connected(), false);
+  const waits = { timeoutMs: 300, quietMs: 100 };
+  await assert.rejects(asking.requestAll('nobody', question, waits), { code: 'disconnected' });
   await server.resume();
   while (!asking.connected()) await new Promise((resolve) => setTimeout(resolve, 50));
   await assert.rejects(asking.request('nobody', question, 5_000), { code: 'no-responders' });

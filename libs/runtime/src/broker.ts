@@ -54,6 +54,15 @@ export interface Broker {
   atEndOfTurn(publish: () => void): void;
   /** Asks and waits. Throws `BrokerError`. */
   request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /**
+   * Asks everybody who listens, and waits until, behind the first answer, none has come for `quietMs`, or until `timeoutMs`
+   * are over. Nobody there, or nobody who answers: none. Throws `BrokerError` where the broker itself is not there.
+   */
+  requestAll(
+    subject: string,
+    payload: Uint8Array,
+    waits: { readonly timeoutMs: number; readonly quietMs: number },
+  ): Promise<readonly Uint8Array[]>;
   /** Answers requests as one of a queue group. A handler that returns `null` or throws gives no answer. */
   respond(
     subject: string,
@@ -150,6 +159,17 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
       });
       return answer;
     },
+    async requestAll(subject, payload, { timeoutMs, quietMs }) {
+      if (!up) throw new BrokerError('disconnected');
+      const answers: Uint8Array[] = [];
+      const waits = { strategy: 'stall', maxWait: timeoutMs, stall: quietMs } as const;
+      try {
+        for await (const message of await nats.requestMany(subject, payload, waits)) answers.push(message.data);
+      } catch (error) {
+        if (!isNobody(error)) throw new BrokerError('disconnected', { cause: error });
+      }
+      return answers;
+    },
     respond(subject, queue, handler) {
       const interest = nats.subscribe(subject, {
         queue,
@@ -195,6 +215,12 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
       await nats.drain();
     },
   };
+}
+
+/** Nobody listens, or those who do had nothing to say. */
+function isNobody(error: unknown): boolean {
+  const cause = (error as { readonly cause?: unknown }).cause;
+  return [error, cause].some((one) => one instanceof errors.NoRespondersError || one instanceof errors.TimeoutError);
 }
 
 async function connectWithin(waitMs: number, host: string, options: ConnectionOptions): Promise<NatsConnection> {

@@ -65,6 +65,7 @@ const publishers: Readonly<Record<string, readonly Role[]>> = {
   'sluice.compile': ['approval'],
   'sluice.apply': ['control'],
   'sluice.records': ['control'],
+  'sluice.kill': ['control'],
   'sluice.approval.ask': ['ingress'],
   'sluice.approval.review': ['control'],
   'sluice.approval.changed': ['approval'],
@@ -157,6 +158,8 @@ const subscribers: Readonly<Record<string, readonly Role[]>> = {
   'sluice.lease': nobody,
   'sluice.apply approval': ['approval'],
   'sluice.apply': nobody,
+  // All of them hear it: no group of which one does.
+  'sluice.kill': ['ingress'],
   'sluice.approval.ask approval': ['approval'],
   'sluice.approval.ask': nobody,
   'sluice.approval.review approval': ['approval'],

@@ -41,6 +41,53 @@ export const asked = (effect: Effect, agent = 'demo'): FrameMeta['call'] => ({
   ...(effect === 'ask' ? { held: { shape: 'shape', look: null } } : {}),
 });
 
+/** A command in the pod `n/web`, which refers to a Secret `db`. */
+export const ran = (command: readonly string[], agent = 'demo'): FrameMeta['call'] => {
+  const usual = asked('allow', agent);
+  return {
+    ...usual,
+    attributes: {
+      kind: 'resource',
+      verb: 'create',
+      apiGroup: '',
+      version: 'v1',
+      resource: 'pods',
+      subresource: 'exec',
+      namespace: 'n',
+      name: 'web',
+    },
+    stream: {
+      kind: 'exec',
+      command,
+      container: 'main',
+      stdin: false,
+      stdout: true,
+      stderr: true,
+      tty: true,
+      ports: [],
+      grade: 'plain',
+      pod: { uid: 'u', resourceVersion: '7', secrets: ['db'] },
+    },
+  };
+};
+
+/** The end of a stream. `killed`: with what the agent was told, where it was cut. */
+export const streamEnded = (exitCode: number | null, killed = ''): FrameMeta['outcome'] => ({
+  ...ended(killed === '' ? 'completed' : 'cut', 101),
+  body: null,
+  reasonCode: killed === '' ? '' : 'Killed',
+  ...(killed === '' ? {} : { message: killed }),
+  stream: {
+    client: 'SPDY/3.1 v4.channel.k8s.io',
+    upstream: 'v5.channel.k8s.io',
+    exitCode,
+    channels: [
+      { channel: 'stdin', bytes: 3, sha256: 'aa' },
+      { channel: 'stdout', bytes: 40, sha256: 'bb' },
+    ],
+  },
+});
+
 /** The second decision of a call that was held. */
 export const letThrough = (approval: string, reviewers: readonly string[]): FrameMeta['decision'] => ({
   decision: { ...asked('allow').decision, rule: 'asks', reasonCode: 'AllowedByApproval', authority: 8 },
@@ -122,6 +169,6 @@ export function stored<K extends FrameKind>(placed: Placed<K>): StoredFrame {
     meta: JSON.stringify(placed.meta),
     prev: placed.prev ?? noHash,
   });
-  const stream = placed.kind === 'response' ? 'bytes' : 'calls';
+  const stream = placed.kind === 'response' || placed.kind === 'channel' ? 'bytes' : 'calls';
   return { stream, streamSeq: ++streamSeq, storedAtMicros: epochMicros + 123, message };
 }

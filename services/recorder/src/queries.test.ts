@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { ApprovalEvent, ApprovalState, FrameMeta, Outcome } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
-import { asked, callId, ended, requested, sessionId, stored, voted } from './fixtures.ts';
+import { asked, callId, ended, ran, requested, sessionId, stored, streamEnded, voted } from './fixtures.ts';
 import { guardSql } from './sql-guard.ts';
 import { openStore, type Store } from './store.ts';
 
@@ -379,6 +379,59 @@ test('asked: what agents asked for, and what became of it', async () => {
     ...recent,
     [at(50), 'demo', ...why, 'expired', ['local:ann'], '60', '0', callId(53), 'approval-53'],
   ]);
+});
+
+/** A stream in the pod `n/web`. `end`: `null` while it runs. */
+function streamOf(id: number, hoursAgo: number, call: FrameMeta['call'], end: FrameMeta['outcome'] | null) {
+  const place = { ledger: 'l', call: callId(id), session: sessionId(9), atMicros: micros(hoursAgo) };
+  const frames = [stored({ ...place, seq: ++seq, kind: 'call', meta: call })];
+  return end === null ? frames : [...frames, stored({ ...place, seq: ++seq, kind: 'outcome', meta: end })];
+}
+const told = 'sluice: killed by local:ann: No.';
+const streamsPlanted = (): StoredFrame[] => {
+  const attach = ran([], 'tom');
+  return [
+    ...streamOf(60, 3, ran(['cat', '/etc/db/password'], 'tom'), streamEnded(0)),
+    ...streamOf(61, 2, ran(['sh'], 'tom'), streamEnded(null, told)),
+    ...streamOf(62, 1, { ...attach, attributes: { ...attach.attributes, subresource: 'attach' } as never }, null),
+    ...streamOf(63, 400, ran(['ls'], 'tom'), streamEnded(2)),
+  ];
+};
+
+test('exec-commands: who ran what where, and how it ended', async () => {
+  await store.insert(streamsPlanted());
+  const where = ['tom', 'n', 'web', 'main'];
+  const recent = [
+    [at(1), ...where, [], true, 'plain', 'allow', null, null, null, callId(62)],
+    [at(2), ...where, ['sh'], true, 'plain', 'allow', 'cut', null, told, callId(61)],
+    [at(3), ...where, ['cat', '/etc/db/password'], true, 'plain', 'allow', 'completed', 0, null, callId(60)],
+  ];
+  assert.deepEqual(await answer('exec-commands', { days: '7' }), recent);
+  const old = [at(400), ...where, ['ls'], true, 'plain', 'allow', 'completed', 2, null, callId(63)];
+  assert.deepEqual(await answer('exec-commands', { days: '30' }), [...recent, old]);
+});
+
+test('stream-bytes: what each channel carried, by agent and pod', async () => {
+  assert.deepEqual(await answer('stream-bytes', { days: '7' }), [
+    ['tom', 'n', 'web', 'pods/exec', 'stdout', '2', '80', at(2)],
+    ['tom', 'n', 'web', 'pods/exec', 'stdin', '2', '6', at(2)],
+  ]);
+});
+
+test('who-read: of a Secret, also streams into pods that refer to it', async () => {
+  const params = { resource: 'secrets', namespace: 'n', name: 'db', days: '7' };
+  assert.deepEqual(
+    await answer('who-read', params),
+    [
+      ['bob', 'watch', 'cluster', 'allow', '1', '0', at(2), at(2), sessionId(2)],
+      ['tom', 'create', 'pod', 'allow', '3', '2', at(3), at(1), sessionId(9)],
+    ].toSorted((a, b) => String(b[7]).localeCompare(String(a[7]))),
+  );
+  const other = await answer('who-read', { ...params, name: 'other' });
+  assert.deepEqual(
+    other.map(([agent]) => agent),
+    ['bob'],
+  );
 });
 
 test('every named query passes the guard with the parameters that its comment names, and is tested here', () => {

@@ -14,8 +14,9 @@ import {
 } from '@sluice/model';
 import type { StoredFrame } from '@sluice/runtime';
 import { Connection, connect } from './database.ts';
-import { asked, callId, ended, epochMicros, sessionId, stored } from './fixtures.ts';
+import { asked, callId, ended, epochMicros, ran, sessionId, stored, streamEnded } from './fixtures.ts';
 import { answerQuestion } from './questions.ts';
+import { sqlViews } from './sql-words.ts';
 import { openStore, type Store } from './store.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'sl-'));
@@ -116,6 +117,8 @@ test('calls are rows, newest first: one that runs, one that was refused, one tha
     status: 502,
     outcome: 'cut',
     incomplete: false,
+    command: null,
+    exitCode: null,
   });
   assert.deepEqual(ids(await list({ effect: 'deny' })), [callId(12)]);
   assert.deepEqual(ids(await list({ limit: 1 })), [callId(13)]);
@@ -125,6 +128,52 @@ test('calls are rows, newest first: one that runs, one that was refused, one tha
   assert.deepEqual(ids(await list({ call: callId(11) })), [callId(11)]);
   assert.deepEqual(ids(await list({ before: callId(13), limit: 1 })), [callId(12)]);
   assert.deepEqual(await list({ agent: "x' OR 1=1 --" }), []);
+});
+
+test('a stream has its command and exit code in its row, and channels and ports in its frames', async () => {
+  const place = { ledger: 'i-streams', call: callId(700), session: sessionId(700) };
+  const port = { channel: 'port', connection: 2, port: 8080 } as const;
+  await store.insert([
+    stored({ ...place, seq: 1, kind: 'call', meta: ran(['sh', '-c', 'exit 3']) }),
+    stored({ ...place, seq: 2, kind: 'channel', meta: { channel: 'stdout' } }),
+    stored({ ...place, seq: 3, kind: 'channel', meta: { ...port, event: 'opened' }, bytes: empty }),
+    stored({ ...place, seq: 4, kind: 'outcome', meta: streamEnded(3), bytes: empty }),
+  ]);
+  const { calls } = await ask({ kind: 'calls', call: callId(700), limit: 1 });
+  assert.deepEqual(
+    calls.map(({ command, exitCode, status, outcome }) => ({ command, exitCode, status, outcome })),
+    [{ command: ['sh', '-c', 'exit 3'], exitCode: 3, status: 101, outcome: 'completed' }],
+  );
+  const { frames } = await ask({ kind: 'frames', call: callId(700), after: null });
+  assert.deepEqual(
+    frames.map(({ kind }) => kind),
+    ['call', 'channel', 'channel', 'outcome'],
+  );
+  const sql = async (text: string): Promise<readonly unknown[]> =>
+    (await ask({ kind: 'sql', sql: text, params: { call: callId(700) } })).rows;
+  assert.deepEqual(
+    await sql('SELECT kind, channel, port, connection FROM frames WHERE call = {call:String} ORDER BY seq'),
+    [
+      ['call', '', null, null],
+      ['channel', 'stdout', null, null],
+      ['channel', 'port', 8080, 2],
+      ['outcome', '', null, null],
+    ],
+  );
+  const ended = ['SPDY/3.1 v4.channel.k8s.io', 'v5.channel.k8s.io', false];
+  assert.deepEqual(
+    await sql(
+      'SELECT channel, bytes, sha256, client, upstream, unmasked FROM channels WHERE call = {call:String} ORDER BY bytes',
+    ),
+    [
+      ['stdin', '3', 'aa', ...ended],
+      ['stdout', '40', 'bb', ...ended],
+    ],
+  );
+  assert.deepEqual(
+    await sql('SELECT command, container, tty, grade, secrets, message FROM calls WHERE id = {call:String}'),
+    [[['sh', '-c', 'exit 3'], 'main', true, 'plain', ['db'], null]],
+  );
 });
 
 test('a real outcome supersedes what was presumed, whichever came first, and one that is only presumed is incomplete', async () => {
@@ -395,6 +444,11 @@ test('views have the columns that they promise', async () => {
     method: 'PATCH',
     target: '/x',
     userAgent: 'kubectl',
+    command: [],
+    container: '',
+    tty: false,
+    grade: '',
+    secrets: [],
     effect: 'allow',
     policy: 'p',
     rule: 'r',
@@ -403,6 +457,8 @@ test('views have the columns that they promise', async () => {
     approval: null,
     status: 200,
     outcome: 'completed',
+    exitCode: null,
+    message: null,
     durationMs: 1.5,
     responseBytes: 17,
     incomplete: false,
@@ -442,6 +498,9 @@ test('views have the columns that they promise', async () => {
     session: sessionId(99),
     at: '2026-11-23 12:09:49.932000',
     kind: 'outcome',
+    channel: '',
+    port: null,
+    connection: null,
     offset: 0,
     meta: JSON.stringify(ended('completed', 200)),
     size: 0,
@@ -461,7 +520,7 @@ test('views have the columns that they promise', async () => {
 
 test('docs/record.md names every column of every view, with its type', async () => {
   const page = readFileSync(join(import.meta.dirname, '../../../docs/record.md'), 'utf8');
-  for (const view of ['calls', 'decisions', 'approvals', 'sessions', 'frames']) {
+  for (const view of sqlViews) {
     const section = page.split(/^### /m).find((text) => text.startsWith(`${view}\n`)) ?? assert.fail(view);
     const documented = [...section.matchAll(/^\| `(\w+)` \| (\S+) \|/gm)].map(([, name, type]) => [name, type]);
     const columns = await hand.select<{ name: string; type: string }>(`DESCRIBE ${view}`);

@@ -74,16 +74,18 @@ export function openRecords(pool: Pool): Records {
   }
 
   return {
-    calls(asked) {
+    async calls(asked) {
       // Ids are UUIDv7: their order is the order of time. The newest are found first, by little reading, and shown then.
-      return pool.select<CallRow>(
-        `SELECT id, ${isoTime('at')} AS at, agent, task, session, connection, verb, resource, namespace, name, effect,
-           reasonCode, status, outcome, incomplete
+      const rows = await pool.select<Omit<CallRow, 'command'> & { readonly command: readonly string[] }>(
+        `SELECT id, ${isoTime('at')} AS at, agent, task, session, connection, verb, resource, namespace, name, command,
+           effect, reasonCode, status, outcome, exitCode, incomplete
          FROM calls WHERE id IN (
            SELECT DISTINCT call FROM record WHERE ${callsAsked(asked)} ORDER BY call DESC LIMIT {limit:UInt32}
          ) ORDER BY id DESC LIMIT {limit:UInt32}`,
         { ...asked },
       );
+      // The engine has no arrays that are NULL.
+      return rows.map((row) => ({ ...row, command: row.command.length === 0 ? null : row.command }));
     },
 
     sessions(asked) {

@@ -2,6 +2,7 @@ import { ConfigError } from '@sluice/runtime';
 import type { Connection } from './database.ts';
 import { views } from './views.ts';
 import { viewsBeforeApprovals } from './views-before-approvals.ts';
+import { viewsBeforeStreams } from './views-before-streams.ts';
 
 /**
  * What brings a database from one version to the next. Each step may run again, for a process may die before or in any
@@ -68,6 +69,7 @@ export const migrations: readonly (readonly string[])[] = [
     'DROP TABLE frames SYNC',
   ],
   viewsBeforeApprovals,
+  viewsBeforeStreams,
   views,
 ];
 

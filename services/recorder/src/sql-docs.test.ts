@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { asked, callId, ended, stored } from './fixtures.ts';
+import { asked, callId, ended, ran, stored } from './fixtures.ts';
 import { functionsByKind, paramTypes, sqlViews } from './sql-words.ts';
 import { openStore } from './store.ts';
 
@@ -32,6 +32,7 @@ test('every query in docs/sql.md is answered', async (t) => {
   await store.insert([
     stored({ ...now, seq: 1, kind: 'call', meta: asked('deny') }),
     stored({ ...now, seq: 2, kind: 'outcome', meta: ended('refused', 500) }),
+    stored({ ...now, call: callId(2), seq: 3, kind: 'call', meta: ran(['ls']) }),
   ]);
   const queries = [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, sql = '']) => sql);
   assert.ok(queries.length >= 4);

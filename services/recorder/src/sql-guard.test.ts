@@ -51,7 +51,7 @@ test('what passes goes to the engine as it was, its comments made blanks, and it
 
 const files = /the (table )?function \w+\(\) is refused/i;
 const statement = /only one statement is answered, without `;`/;
-const table = /there are calls, decisions, approvals, sessions, frames, and queries of WITH$/;
+const table = /there are calls, channels, decisions, approvals, sessions, frames, and queries of WITH$/;
 const refusals: readonly (readonly [string, RegExp])[] = [
   // Files, addresses and other hosts.
   ["SELECT file('/etc/hostname')", /^position 8: the function file\(\) is refused; docs\/sql\.md lists/],

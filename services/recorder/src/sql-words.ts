@@ -1,7 +1,7 @@
 // The words of the SQL that `sluice sql` takes.
 
 /** What may be read. */
-export const sqlViews: ReadonlySet<string> = words('calls decisions approvals sessions frames');
+export const sqlViews: ReadonlySet<string> = words('calls channels decisions approvals sessions frames');
 
 /**
  * The functions that a query may call: each works on its arguments alone and gives at most as much as it got. None reads

@@ -1,17 +1,19 @@
 /**
  * The record as people and scripts see it (`docs/record.md`). All is read from the frames' own texts, which their
- * hashes cover; columns have the names that `--json` prints.
+ * hashes cover; columns have the names that `--json` prints. `decisions`, `approvals` and `sessions` are as an earlier
+ * version made them.
  */
+import {
+  attributesMeta,
+  decisionMeta,
+  final,
+  incomplete,
+  lost,
+  resourceOf,
+  secondMeta,
+} from './views-before-streams.ts';
 
-/** What was decided, as it stands in a call frame and in a decision frame. */
-const decisionMeta = `Tuple(effect String, policy String, rule String, reasonCode String, reason String, policyVersion String,
-        authority UInt64, impersonate Tuple(user String, groups Array(String)))`;
-
-/** What a call is about. */
-const attributesMeta = `Tuple(kind String, verb String, apiGroup String, resource String, subresource String,
-        namespace String, name String, path String)`;
-
-/** `meta` of a call frame, as far as views show it. */
+/** `meta` of a call frame, as far as `calls` shows it. */
 const callMeta = `Tuple(
       agent Tuple(name String, issuer String, groups Array(String)),
       connection String,
@@ -19,21 +21,16 @@ const callMeta = `Tuple(
       method String,
       target String,
       userAgent String,
-      decision ${decisionMeta}
+      decision ${decisionMeta},
+      stream Tuple(command Array(String), container String, tty Bool, grade String, pod Tuple(secrets Array(String)))
     )`;
 
 const decided = `SELECT call, session, at, ledger, seq, JSONExtract(meta, '${callMeta}') AS m
     FROM record WHERE kind = 'call'`;
 
-/** `meta` of a decision frame. */
-const secondMeta = `decision ${decisionMeta}, approval String, reviewers Array(String)`;
-
-const decidedAgain = `SELECT call, session, at, ledger, seq, JSONExtract(meta, 'Tuple(${secondMeta})') AS second
-    FROM record WHERE kind = 'decision'`;
-
 /** `meta` of an outcome frame, or of a decision frame. */
 const laterMeta = `Tuple(outcome String, status UInt16, reasonCode String, body Tuple(bytes UInt64),
-      durationMicros UInt64, ${secondMeta})`;
+      durationMicros UInt64, message String, stream Tuple(exitCode Nullable(Int32)), ${secondMeta})`;
 
 /**
  * Calls, their second decisions and their ends, where there are such. What is presumed counts while the writer's own word
@@ -50,6 +47,8 @@ const callsAndEnds = `(${decided}) AS c
       if(ends = 0, NULL, end.4.reasonCode) AS reasonCode,
       if(ends = 0, NULL, end.4.durationMicros) AS durationMicros,
       if(ends = 0, NULL, end.4.body.bytes) AS responseBytes,
+      if(ends = 0, NULL, end.4.stream.exitCode) AS exitCode,
+      if(ends = 0, NULL, nullIf(end.4.message, '')) AS message,
       if(seconds = 0, NULL, second.decision.effect) AS secondEffect,
       second.decision.policy AS secondPolicy,
       second.decision.rule AS secondRule,
@@ -68,47 +67,13 @@ const callsAndEnds = `(${decided}) AS c
     )
   ) AS e ON c.call = e.call AND c.session = e.session`;
 
-/** `meta` of an approval frame. */
-const approvalMeta = `Tuple(
-      approval String,
-      seq UInt64,
-      atMs UInt64,
-      state String,
-      event Tuple(
-        kind String,
-        request Tuple(agent Tuple(name String, issuer String), connection String, attributes ${attributesMeta},
-          policy String, rule String, reason String, exact String, shape String),
-        vote String,
-        reviewer Tuple(name String),
-        reason String,
-        call String))`;
+/** `meta` of an outcome frame, as far as `channels` shows it. */
+const streamEndMeta = `Tuple(stream Tuple(client String, upstream String, unmasked Bool,
+      channels Array(Tuple(channel String, bytes UInt64, sha256 String))))`;
 
-/** A time as views have it. `ms`: milliseconds since the epoch. */
-const time = (ms: string): string => `fromUnixTimestamp64Micro(toInt64(${ms}) * 1000, 'UTC')`;
-
-/** Positions that were lost with their writers: runs of them, each with its ledger, first and last. */
-const lost = `SELECT groupArray((ledger, range[1], range[2])) FROM (
-    SELECT JSONExtractString(meta, 'head', 'ledger') AS ledger,
-      arrayJoin(JSONExtract(meta, 'missing', 'Array(Array(UInt64))')) AS range
-    FROM record WHERE kind = 'ledger-closed'
-  )`;
-
-/** `resource[.group][/subresource]`, or the path of what is for no resource. `of`: its attributes. */
-const resourceOf = (of: string): string => `if(${of}.kind = 'nonResource', ${of}.path, concat(
-      ${of}.resource,
-      if(${of}.apiGroup = '', '', '.' || ${of}.apiGroup),
-      if(${of}.subresource = '', '', '/' || ${of}.subresource)))`;
-
-/** The final decision: the second one, where there is one. */
-const final = (first: string, second: string): string =>
-  `if(e.secondEffect IS NULL, m.decision.${first}, assumeNotNull(e.${second}))`;
-
-/** Whether only presumption ended a call, or something was lost between its first frame and its last. */
-const incomplete = `CAST(
-      ifNull(e.outcome, '') = 'presumed-unknown' OR arrayExists(run ->
-        (run.1 = c.ledger AND run.3 > c.seq AND (ifNull(e.endLedger, '') != c.ledger OR run.2 < assumeNotNull(e.endSeq)))
-        OR (run.1 = ifNull(e.endLedger, '') AND run.1 != c.ledger AND run.2 < assumeNotNull(e.endSeq)),
-      lost) AS Bool)`;
+/** Of a frame `channel` of a port-forward; `NULL` of all others. */
+const ofPort = (field: 'port' | 'connection', type: 'UInt16' | 'UInt32'): string =>
+  `if(kind = 'channel', JSONExtract(meta, '${field}', 'Nullable(${type})'), NULL) AS ${field}`;
 
 export const views: readonly string[] = [
   `CREATE OR REPLACE VIEW calls AS
@@ -131,6 +96,11 @@ export const views: readonly string[] = [
     m.method AS method,
     m.target AS target,
     m.userAgent AS userAgent,
+    m.stream.command AS command,
+    m.stream.container AS container,
+    m.stream.tty AS tty,
+    m.stream.grade AS grade,
+    m.stream.pod.secrets AS secrets,
     ${final('effect', 'secondEffect')} AS effect,
     ${final('policy', 'secondPolicy')} AS policy,
     ${final('rule', 'secondRule')} AS rule,
@@ -139,6 +109,8 @@ export const views: readonly string[] = [
     e.approval AS approval,
     e.status AS status,
     e.outcome AS outcome,
+    e.exitCode AS exitCode,
+    e.message AS message,
     e.durationMicros / 1000 AS durationMs,
     e.responseBytes AS responseBytes,
     ${incomplete} AS incomplete,
@@ -147,98 +119,29 @@ export const views: readonly string[] = [
   FROM ${callsAndEnds}
   SETTINGS join_use_nulls = 1`,
 
-  `CREATE OR REPLACE VIEW decisions AS
+  `CREATE OR REPLACE VIEW channels AS
   SELECT
     call,
-    at,
-    m.agent.name AS agent,
     session,
-    m.connection AS connection,
-    m.attributes.verb AS verb,
-    ${resourceOf('m.attributes')} AS resource,
-    m.attributes.namespace AS namespace,
-    m.attributes.name AS name,
-    decision.effect AS effect,
-    decision.policy AS policy,
-    decision.rule AS rule,
-    decision.reasonCode AS reasonCode,
-    decision.reason AS reason,
-    approval,
-    reviewers,
-    decision.policyVersion AS policyVersion,
-    decision.authority AS authority,
-    decision.impersonate.user AS impersonateUser,
-    decision.impersonate.groups AS impersonateGroups,
-    ledger,
-    seq
+    endedAt,
+    carried.channel AS channel,
+    carried.bytes AS bytes,
+    carried.sha256 AS sha256,
+    m.stream.client AS client,
+    m.stream.upstream AS upstream,
+    m.stream.unmasked AS unmasked
   FROM (
-    SELECT call, session, at, ledger, seq, m, m.decision AS decision, CAST(NULL AS Nullable(String)) AS approval,
-      CAST([] AS Array(String)) AS reviewers
-    FROM (${decided})
-    UNION ALL
-    SELECT d.call AS call, d.session AS session, d.at AS at, d.ledger AS ledger, d.seq AS seq, c.m AS m,
-      d.second.decision AS decision, CAST(d.second.approval AS Nullable(String)) AS approval,
-      d.second.reviewers AS reviewers
-    FROM (${decidedAgain}) AS d
-    LEFT JOIN (${decided} AND call IN (SELECT call FROM record WHERE kind = 'decision')) AS c
-    ON c.call = d.call AND c.session = d.session
+    SELECT call, session, at AS endedAt, JSONExtract(meta, '${streamEndMeta}') AS m,
+      arrayJoin(m.stream.channels) AS carried
+    FROM record WHERE kind = 'outcome'
   )`,
-
-  `CREATE OR REPLACE VIEW approvals AS
-  SELECT
-    approval AS id,
-    last.state AS state,
-    request.agent.name AS agent,
-    request.agent.issuer AS issuer,
-    CAST(NULL AS Nullable(String)) AS task,
-    opener.2 AS session,
-    request.connection AS connection,
-    request.attributes.verb AS verb,
-    ${resourceOf('request.attributes')} AS resource,
-    request.attributes.namespace AS namespace,
-    request.attributes.name AS name,
-    opener.1 AS call,
-    request.policy AS policy,
-    request.rule AS rule,
-    request.reason AS reason,
-    ${time('firstMs')} AS requestedAt,
-    if(decisions = 0, NULL, ${time('decidedMs')}) AS decidedAt,
-    arrayMap(vote -> vote.2.reviewer.name, voted) AS reviewers,
-    arrayMap(vote -> vote.2.vote, voted) AS votes,
-    arrayMap(vote -> vote.2.reason, voted) AS comments,
-    arrayMap(use -> use.2, taken) AS usedBy,
-    if(last.state IN ('pending', 'approved'), NULL, ${time('endedMs')}) AS endedAt,
-    request.exact AS exact,
-    request.shape AS shape
-  FROM (
-    SELECT approval,
-      any((call, session)) AS opener,
-      argMax(m, seq) AS last,
-      argMinIf(m.event.request, seq, m.event.kind = 'requested') AS request,
-      min(m.atMs) AS firstMs,
-      countIf(m.event.kind = 'voted' AND m.state IN ('approved', 'denied')) AS decisions,
-      minIf(m.atMs, m.event.kind = 'voted' AND m.state IN ('approved', 'denied')) AS decidedMs,
-      minIf(m.atMs, m.state NOT IN ('pending', 'approved')) AS endedMs,
-      arraySort(vote -> vote.1, groupArrayIf((seq, m.event), m.event.kind = 'voted')) AS voted,
-      arraySort(use -> use.1, groupArrayIf((seq, m.event.call), m.event.kind = 'taken')) AS taken
-    FROM (
-      SELECT told.approval AS approval, told.seq AS seq, any(call) AS call, any(session) AS session, any(told) AS m
-      FROM (SELECT call, session, JSONExtract(meta, '${approvalMeta}') AS told FROM record WHERE kind = 'approval')
-      GROUP BY approval, seq
-    )
-    GROUP BY approval
-  )`,
-
-  `CREATE OR REPLACE VIEW sessions AS
-  SELECT
-    session AS id,
-    any(agent) AS agent,
-    any(task) AS task,
-    min(at) AS startedAt,
-    if(countIf(outcome IS NULL) > 0, NULL, max(endedAt)) AS endedAt,
-    count() AS calls
-  FROM calls GROUP BY session`,
 
   `CREATE OR REPLACE VIEW frames AS
-  SELECT ledger, seq, call, session, at, kind, offset, meta, length(bytes) AS size, bytes, stored_at AS storedAt FROM record`,
+  SELECT
+    ledger, seq, call, session, at, kind,
+    if(kind = 'channel', JSONExtractString(meta, 'channel'), '') AS channel,
+    ${ofPort('port', 'UInt16')},
+    ${ofPort('connection', 'UInt32')},
+    offset, meta, length(bytes) AS size, bytes, stored_at AS storedAt
+  FROM record`,
 ];
