@@ -6,6 +6,7 @@ import { asWithheld, isQuiet, MaskedText, type Passing } from '../masked.ts';
 import type { CallOver } from '../record.ts';
 import { Refusal } from '../refusal.ts';
 import { AgentGone } from '../request.ts';
+import { ArchivedFiles } from './archive.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import { type Leg, type LegEvent, StreamError } from './leg.ts';
 import { Resizes } from './resizes.ts';
@@ -19,8 +20,8 @@ export interface Running {
   readonly subject: MaskSubject;
   /** Somebody types, or reads along: what is no secret must not wait for what may follow it. */
   readonly isTyped: boolean;
-  /** stdout is an archive, in which places count. */
-  readonly isArchive: boolean;
+  /** What is an archive: its places count, and its files are named in the record. */
+  readonly archive: 'stdin' | 'stdout' | null;
   /** The agent gets the values as they are; the record does not. */
   readonly showsRaw: boolean;
   /** Resolves when input may go to the pod. Rejects with a `Refusal`. */
@@ -60,6 +61,7 @@ class Pumps implements CallOver {
   readonly #running: Running;
   readonly #texts = new Map<Channel, MaskedText>();
   readonly #resizes = new Resizes();
+  readonly #files = new ArchivedFiles();
   readonly signal: AbortSignal;
   #isOver = false;
 
@@ -143,9 +145,9 @@ class Pumps implements CallOver {
   #text(channel: Channel): MaskedText {
     let text = this.#texts.get(channel);
     if (text === undefined) {
-      const { maskClient, subject, isTyped, isArchive } = this.#running;
+      const { maskClient, subject, isTyped, archive } = this.#running;
       const direction = channel === 'stdin' ? 'sent' : 'shown';
-      const keepLength = isArchive && channel === 'stdout';
+      const keepLength = channel === archive;
       text = new MaskedText(maskClient, subject, {
         direction,
         ...(isTyped && { typing: true }),
@@ -162,6 +164,7 @@ class Pumps implements CallOver {
     const { cluster, record } = this.#running;
     await record.claim(masked.length, this);
     this.throwIfOver();
+    this.#look('stdin', masked);
     await record.input('stdin', masked);
     this.throwIfOver();
     cluster.send('stdin', raw);
@@ -174,10 +177,19 @@ class Pumps implements CallOver {
     const { agent, record, showsRaw } = this.#running;
     await record.claim(masked.length, this);
     this.throwIfOver();
+    this.#look(channel, masked);
     record.output(channel, masked);
     agent.send(channel, showsRaw ? raw : masked);
     await record.within();
     await agent.drained();
+  }
+
+  /** What an archive holds is known from its masked bytes. */
+  #look(channel: Channel, masked: Buffer): void {
+    const { archive, record } = this.#running;
+    if (channel !== archive) return;
+    this.#files.push(masked);
+    if (this.#files.files.length > 0) record.facts.files = this.#files.files;
   }
 
   async #resize(bytes: Buffer): Promise<void> {
