@@ -259,6 +259,7 @@ export class Call {
       bodyBytes: this.#maskedBody.length,
       exact: this.#digest,
       ...about,
+      ...(this.#stream && { stream: this.#recordedStream(this.#stream) }),
       policy,
       rule,
       reason,
