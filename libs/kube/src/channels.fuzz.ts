@@ -30,7 +30,9 @@ export const channelMessage: FuzzTarget = {
           assert.ok(again !== undefined);
           const message = { data: Buffer.from(again.data as string), isBinary: again.isBinary };
           assert.deepEqual(decodeChannelMessage(protocol, message, side), read);
-          if (read.kind === 'data' && !protocol.isBase64) assert.ok(message.data.equals(data));
+          // The last character of base64 may have bits that mean nothing.
+          if (protocol.isBase64) assert.equal(message.data.length, data.length);
+          else assert.ok(message.data.equals(data));
           return `${read.kind} ${read.channel}`;
         } catch (error) {
           if (!(error instanceof ChannelError)) throw error;

@@ -4,7 +4,7 @@ import { controlFrame, dataFrame, SpdyError, wordsFrame } from './frames.ts';
 import { SpdySession } from './session.ts';
 
 /** Of the sessions here: low, so that inputs of a few kilobytes reach them. */
-const limits = { maxControlBytes: 512, maxHeaderBytes: 1024, maxHeaders: 8, maxStreams: 4 };
+const limits = { maxControlBytes: 512, maxHeaderBytes: 1024, maxHeaders: 8, maxStreams: 2 };
 
 /** Of a stream of ours, until the input gives it window. */
 const heldBytes = 1000;
