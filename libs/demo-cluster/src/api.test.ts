@@ -337,3 +337,30 @@ test('the log of a pod that echoes is what it echoes', () => {
   const answered = ask('GET', `${shop}/pods/echo/log`);
   assert.equal(answered.kind === 'bytes' && answered.body.toString(), 'first second\n');
 });
+
+test('a container that is added to a pod runs there', () => {
+  const body = { spec: { ephemeralContainers: [{ name: 'debugger', image: 'demo/debug:1' }] } };
+  const contentType = 'application/strategic-merge-patch+json';
+  ask('PATCH', `${shop}/pods/toolbox/ephemeralcontainers`, body, { contentType });
+  const pod = store.get(kindOf('pods'), 'shop', 'toolbox');
+  assert.equal(textAt(listAt(pod, 'status', 'ephemeralContainerStatuses')[0], 'name'), 'debugger');
+  assert.equal(kubelet.container(pod, 'debugger').spec['image'], 'demo/debug:1');
+  assert.equal(kubelet.container(pod, '').spec['image'], 'demo/toolbox:1');
+});
+
+test('the server of a pod, and the statistics of a node, are behind their proxies', () => {
+  const page = ask('GET', `${shop}/pods/toolbox:8080/proxy/index.html`);
+  assert.ok(page.kind === 'bytes');
+  assert.deepEqual([page.contentType, page.body.toString()], ['text/html', 'hello from toolbox\n']);
+  assert.throws(() => ask('GET', `${shop}/pods/toolbox:8081/proxy/index.html`), { code: 503 });
+  assert.throws(() => ask('GET', `${shop}/pods/toolbox:8080/proxy/other`), { code: 404 });
+  const stats = json('GET', '/api/v1/nodes/demo-node/proxy/stats/summary');
+  assert.equal(textAt(stats, 'node', 'nodeName'), 'demo-node');
+  assert.throws(() => ask('GET', '/api/v1/nodes/demo-node/proxy/run'), { code: 404 });
+});
+
+test('the log of a pod with several containers has to be asked for by container, and has an end to ask for', () => {
+  assert.throws(() => ask('GET', `${shop}/pods/console/log`), { code: 400 });
+  const answered = ask('GET', `${shop}/pods/toolbox/log?tailLines=1&timestamps=true`);
+  assert.match(answered.kind === 'bytes' ? answered.body.toString() : '', /^\d{4}-\S+Z serving as toolbox\n$/);
+});

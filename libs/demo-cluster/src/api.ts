@@ -33,6 +33,9 @@ export type ApiAnswer =
       readonly start: (write: (text: string) => void, end: () => void) => () => void;
     };
 
+/** Subresources that are the object itself; rights, which would tell them apart, are not simulated. */
+const sameObject = ['', 'status', 'ephemeralcontainers'];
+
 /** Answers one request. Throws `ApiError`. */
 export function answer(kubelet: Kubelet, request: ApiRequest): ApiAnswer {
   const { path, query } = request;
@@ -66,7 +69,7 @@ export function answer(kubelet: Kubelet, request: ApiRequest): ApiAnswer {
   }
   if (subresource === 'scale') return scale(store, found, request);
   if (subresource === 'eviction') return evict(store, found, request);
-  if (subresource !== '' && subresource !== 'status') throw unknownResource();
+  if (!sameObject.includes(subresource)) throw unknownResource();
   switch (request.method) {
     case 'GET':
     case 'HEAD':

@@ -1,5 +1,5 @@
 import { type Kind, kindOf, kinds } from './kinds.ts';
-import { at, type Json, type Stored, textAt } from './objects.ts';
+import { at, type Json, listAt, type Stored, textAt } from './objects.ts';
 import type { Store } from './store.ts';
 
 const namespaces = kindOf('namespaces');
@@ -131,13 +131,15 @@ function rollOut(store: Store, deployment: Stored): void {
 }
 
 function runningPod(pod: Stored): Stored {
-  const containers = ((at(pod, 'spec', 'containers') ?? []) as Json[]).map((container) => ({
+  const running = (container: Json): Json => ({
     name: container['name'],
     image: container['image'],
     ready: true,
     restartCount: 0,
     state: { running: { startedAt: pod.metadata.creationTimestamp } },
-  }));
+  });
+  const containers = (listAt(pod, 'spec', 'containers') as Json[]).map(running);
+  const added = (listAt(pod, 'spec', 'ephemeralContainers') as Json[]).map(running);
   return {
     ...pod,
     spec: { nodeName: 'demo-node', restartPolicy: 'Always', securityContext: {}, ...(pod['spec'] as Json | undefined) },
@@ -148,6 +150,7 @@ function runningPod(pod: Stored): Stored {
       startTime: pod.metadata.creationTimestamp,
       conditions: [{ type: 'Ready', status: 'True' }],
       containerStatuses: containers,
+      ...(added.length === 0 ? {} : { ephemeralContainerStatuses: added }),
     },
   };
 }

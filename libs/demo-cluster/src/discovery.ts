@@ -74,7 +74,8 @@ function resourceList(group: string): Json {
           portforward: 'PodPortForwardOptions',
           proxy: 'PodProxyOptions',
         }).map(([name, options]) => subresource(name, ['create', 'get'], options));
-        return [entry, eviction, subresource('log', ['get']), ...streams];
+        const ephemeral = subresource('ephemeralcontainers', ['get', 'patch', 'update']);
+        return [entry, eviction, ephemeral, subresource('log', ['get']), ...streams];
       }
       if (kind.resource === 'nodes') return [entry, subresource('proxy', ['create', 'get'], 'NodeProxyOptions')];
       if (kind.resource === 'deployments') {

@@ -39,7 +39,10 @@ export class Kubelet {
         `a container name must be specified for pod ${podName}, choose one of: [${names}]`,
       );
     }
-    const spec = name === '' ? specs[0] : specs.find((each) => each['name'] === name);
+    const spec =
+      name === ''
+        ? specs[0]
+        : [...specs, ...(listAt(pod, 'spec', 'ephemeralContainers') as Json[])].find((each) => each['name'] === name);
     if (spec === undefined) throw new ApiError(400, 'BadRequest', `container ${name} is not valid for pod ${podName}`);
     let running = this.#containers.get(pod.metadata.uid);
     if (running === undefined) this.#containers.set(pod.metadata.uid, (running = new Map<string, Container>()));
