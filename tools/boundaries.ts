@@ -53,7 +53,7 @@ const pure = [
   'libs/kube/src/**',
   'services/policy/src/{compile,evaluate,match,policy,reader,rule-index}*.ts',
   'services/policy/src/condition{,.test}.ts',
-  'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,inner-values,known-set,mask,patterns,secret-bytes,assigned,splice,surroundings,text,value-forms,wrapped}*.ts',
+  'services/masking/src/{anchors,byte-class,detect,fingerprint,finding,inner-values,known-set,mask,patterns,replacements,secret-bytes,assigned,splice,surroundings,text,value-forms,wrapped}*.ts',
   'libs/runtime/src/held-frames.ts',
   'services/ingress/src/budget.ts',
   'services/approval/src/{callers,cards,fold,leases}*.ts',

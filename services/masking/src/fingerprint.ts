@@ -2,7 +2,7 @@
 // write them (architecture, section 3). Pure.
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { Finding } from './finding.ts';
-import { type Fingerprint, filterMask, hmacBytes, type KnownSet } from './known-set.ts';
+import { type Fingerprint, hmacBytes, type KnownSet } from './known-set.ts';
 import { formsOf, minValueBytes, partBytes } from './value-forms.ts';
 import { unwrapped } from './wrapped.ts';
 
@@ -68,8 +68,8 @@ export class Fingerprints {
     for (let start = 0; start <= lastStart; start++) {
       four = (four << 8) | (text[start + 3] as number);
       const hash = Math.imul(four ^ mask, factor);
-      const bits = filterMask(hash);
-      if (((filter[hash >>> filterShift] as number) & bits) !== bits) continue;
+      const word = filter[hash >>> filterShift] as number;
+      if (((word >>> (hash >>> 13)) & (word >>> (hash >>> 8)) & 1) === 0) continue;
       for (const { length, hmac } of known.beginning(this.#hash8(text, start)) ?? []) {
         if (start + length > text.length) {
           if (!isEnd) decided = Math.min(decided, start);
