@@ -30,12 +30,16 @@ export function insides([written, ...args]: readonly [string, ...Argument[]]): I
   return program?.(args, name) ?? nothing;
 }
 
+/** Words behind a program that are taken for what it runs, for fear that they are. */
+const maxGuesses = 16;
+
 /** Of a program whose options nobody here knows well enough: whatever stands behind it may be what it runs. */
 function maybe(args: Words): Insides {
-  const commands = args.flatMap((word, index) =>
+  const first = args.slice(0, maxGuesses);
+  const commands = first.flatMap((word, index) =>
     word !== null && /^[\w./][\w./:+-]*$/.test(word) ? [args.slice(index)] : [],
   );
-  const scripts = args.flatMap((word) =>
+  const scripts = first.flatMap((word) =>
     word !== null && /[\s;&|(]/.test(word) ? [{ source: word, dialect: 'bash' as const }] : [],
   );
   return { ...nothing, commands, scripts, isOpaque: true };

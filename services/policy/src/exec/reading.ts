@@ -1,7 +1,7 @@
 // What a stream runs, as far as it can be said before it runs. Pure.
 import type { Grade, StreamRequest } from '@sluice/model';
 import type { Words } from './command.ts';
-import { insides } from './programs.ts';
+import { type Insides, insides } from './programs.ts';
 import { readScript } from './script.ts';
 
 export interface Reading {
@@ -23,6 +23,8 @@ export interface Reading {
 /** So many commands and scripts inside each other, or all in all, are looked at; what has more is opaque. */
 const maxDepth = 12;
 const maxCommands = 500;
+/** Longer commands are not looked into. Words. */
+const maxWords = 1_000;
 
 /**
  * Reads what a stream runs. An attach runs nothing of its own: it is interactive when something can be typed. A
@@ -42,6 +44,8 @@ export function readStream(stream: StreamRequest): Reading {
     grade: isInteractive ? 'interactive' : isOpaque ? 'opaque' : 'plain',
   };
 }
+
+const tooLong: Insides = { commands: [], scripts: [], isOpaque: true, readsStdin: false };
 
 /** Where a command stands. */
 interface Place {
@@ -81,7 +85,7 @@ class CommandReader {
       this.isOpaque = true;
       return;
     }
-    const inside = insides([name, ...args]);
+    const inside = words.length > maxWords ? tooLong : insides([name, ...args]);
     const { parameters, readsStdin } = inside;
     this.commands.push(words);
     if (parameters === undefined && !(isScript && harmlessWords.has(name))) this.needed.push(words);
