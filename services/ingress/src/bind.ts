@@ -39,8 +39,9 @@ export function bind({ live }: { readonly live: LiveCalls }, call: Call, right: 
     atMs === undefined ? undefined : setTimeout(() => cut(why()), Math.min(longestMs, atMs - Date.now())),
   );
   const { id, session } = call.record;
+  const isStream = call.pod !== undefined;
   const forget = isLive(call.canonical.attributes)
-    ? live.add({ id, session, decision, cut, decideAgain: () => decideAgain() })
+    ? live.add({ id, session, isStream, decision, cut, decideAgain: () => decideAgain() })
     : undefined;
   return {
     cut: cutter.signal,

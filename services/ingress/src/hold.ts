@@ -74,6 +74,8 @@ export function createHold(parts: HoldParts): Hold {
     const second = await ask(granted, question.body);
     if (second.effect !== 'allow') throw stillNot(second, opened.approval);
     const precondition = standing.object ?? object;
+    if (call.pod !== undefined && !isSamePod(precondition, call.pod))
+      throw changed('the pod is another one than a reviewer was asked about');
     if (precondition.kind === 'absent') await stillAbsent(parts, call, second, target);
     call.allowed(second, { approval: opened.approval, reviewers: standing.reviewers, precondition });
     log.info({ approval: opened.approval, call: call.record.id }, 'an approved call goes on');
@@ -160,6 +162,12 @@ async function stillAbsent(
   const { agent, record } = call;
   const object = await look({ target, call: record.id, agent, impersonate: obligations.impersonate });
   if (object.kind !== 'absent') throw changed('the object has appeared since a reviewer was asked about the call');
+}
+
+/** A stream cannot be bound to a version of its pod: whoever reviewed it looked at that pod, or knew that none could be seen. */
+function isSamePod(reviewed: ReviewedObject, now: ReviewedObject): boolean {
+  if (reviewed.kind !== 'known') return reviewed.kind === now.kind;
+  return now.kind === 'known' && now.uid === reviewed.uid;
 }
 
 function changed(message: string): Refusal {

@@ -25,6 +25,7 @@ function liveCall(...answers: (() => Decision)[]) {
   const remove = calls.add({
     id: 'c',
     session: 'day',
+    isStream: false,
     decision: allow('u'),
     decideAgain: async () => (answers[asked++] ?? last)(),
     cut: (why) => cuts.push(why),
@@ -83,4 +84,16 @@ test('when the authority is lost every live call is cut, and one that has ended 
   remove();
   calls.authorityLost();
   assert.equal(cuts.length, 1);
+});
+
+test('a kill cuts the call of an id, or all calls of a session, and says who and why', () => {
+  const { calls, cuts } = liveCall();
+  const question = { by: 'local:alice', reason: 'enough' };
+  assert.deepEqual(calls.kill({ ...question, id: 'another' }), []);
+  assert.deepEqual(calls.kill({ ...question, id: 'c' }), ['c']);
+  assert.deepEqual(calls.kill({ ...question, id: 'day' }), ['c']);
+  assert.deepEqual(
+    cuts.map(({ reasonCode, message }) => `${reasonCode} ${message}`),
+    ['Killed killed by local:alice: enough', 'Killed killed by local:alice: enough'],
+  );
 });

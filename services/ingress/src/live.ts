@@ -6,6 +6,8 @@ import { Refusal } from './refusal.ts';
 export interface LiveCall {
   readonly id: string;
   readonly session: string;
+  /** It can be told why it ends; a watch that just ends is begun again by its client, and that is better. */
+  readonly isStream: boolean;
   readonly decision: Decision;
   /** Asks again, for what is in force now. Throws `Refusal`. */
   decideAgain(): Promise<Decision>;
@@ -50,6 +52,11 @@ export class LiveCalls {
         this.#decideAgain(call).catch((error: unknown) => call.cut(refusalFrom(error)));
       }, Math.random() * jitterMs).unref();
     }
+  }
+
+  /** Sluice stops, and what still runs ends. */
+  stopping(): void {
+    for (const call of this.#calls) if (call.isStream) call.cut(new Refusal('Draining', 'Sluice is stopping'));
   }
 
   authorityLost(): void {

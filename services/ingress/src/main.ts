@@ -51,6 +51,7 @@ runService('ingress', process.env, async ({ env, log, fail }) => {
   const draining = new AbortController();
   const instance = randomUUID();
   const live = new LiveCalls(log);
+  stop.signal.addEventListener('abort', () => live.stopping());
   const lease = await openLease({
     broker: control,
     role: 'ingress',

@@ -26,6 +26,9 @@ export interface Listening {
 /** Calls in hand have this long to end; watches never do by themselves. */
 const graceMs = 3_000;
 
+/** Streams are told why they end, and have so long to take it. */
+const lastWordsMs = 500;
+
 const stopping = 'Sluice is stopping and takes no new calls';
 
 /** Where a socket carries its connection: over h2, requests and sessions show a proxy of the socket, not itself. */
@@ -129,13 +132,18 @@ export async function listen(
       draining.abort(new Refusal('Draining', stopping));
       server.close();
       for (const session of sessions) session.close();
-      const late = setTimeout(() => {
-        stop.abort();
+      const destroyAll = (): void => {
         for (const session of sessions) session.destroy();
         for (const socket of connections.keys()) socket.destroy();
+      };
+      let lastWords: NodeJS.Timeout | undefined;
+      const late = setTimeout(() => {
+        stop.abort();
+        lastWords = setTimeout(destroyAll, lastWordsMs);
       }, graceMs);
       while (inHand.size > 0) await Promise.all(inHand);
       clearTimeout(late);
+      clearTimeout(lastWords);
       clearInterval(looking);
       for (const socket of connections.keys()) socket.destroy();
     },
