@@ -234,7 +234,8 @@ async function end(
       refusal = error;
     });
   }
-  if (refusal instanceof AgentGone || isGone(response)) {
+  // The agent of a stream that is cut is told on the stream, which may be closed by now.
+  if (refusal instanceof AgentGone || (isGone(response) && stream?.isRunning !== true)) {
     if (stop.aborted) record?.outcome('cut', 0, 'Draining');
     else record?.outcome('aborted', 0);
     return undefined;
