@@ -68,8 +68,7 @@ export function isStreamOf({ apiGroup, resource, subresource }: ResourceAttribut
 export function checkUpgrade(upgrade: string, attributes: RequestAttributes): void {
   if (upgrade === '') return;
   const isStream = attributes.kind === 'resource' && isStreamOf(attributes);
-  if (!isStream || !isCarrier(upgrade))
-    throw odd('the request asks for a protocol it cannot have here');
+  if (!isStream || !isCarrier(upgrade)) throw odd('the request asks for a protocol it cannot have here');
 }
 
 function odd(message: string): Refusal {

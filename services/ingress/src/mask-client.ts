@@ -50,13 +50,7 @@ export interface MaskClient {
     values: readonly Raw[],
   ): Promise<Buffer[]>;
   /** The next bytes of a text. `carry`: what the piece before gave, empty for the first. */
-  text(
-    subject: MaskSubject,
-    as: TextForm,
-    piece: Raw,
-    carry: string,
-    until: 'more' | 'flush',
-  ): Promise<MaskedPiece>;
+  text(subject: MaskSubject, as: TextForm, piece: Raw, carry: string, until: 'more' | 'flush'): Promise<MaskedPiece>;
 }
 
 /** What kind of text it is: see `MaskRequest`. */

@@ -9,10 +9,10 @@ import { type Body, readableBody } from './body.ts';
 import { Call, type CallParts } from './call.ts';
 import { deliver } from './deliver.ts';
 import type { Forward } from './forward.ts';
+import { isStreamOf } from './headers.ts';
 import type { Granted, Hold } from './hold.ts';
 import type { Limits } from './limits.ts';
 import type { LiveCalls } from './live.ts';
-import { isStreamOf } from './headers.ts';
 import { type MaskClient, rulesOf } from './mask-client.ts';
 import { Refusal } from './refusal.ts';
 import {

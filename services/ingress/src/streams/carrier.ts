@@ -48,7 +48,10 @@ export function socketCarrier(socket: Socket, head: Buffer): Carrier {
 }
 
 /** A WebSocket, whatever its messages are. */
-export function webSocketCarrier(webSocket: WebSocket, socket: Socket): Omit<Carrier, 'start' | 'write'> & { wake(): void } {
+export function webSocketCarrier(
+  webSocket: WebSocket,
+  socket: Socket,
+): Omit<Carrier, 'start' | 'write'> & { wake(): void } {
   const { gone, left, waiting } = life();
   webSocket.on('error', () => undefined);
   webSocket.on('close', left);

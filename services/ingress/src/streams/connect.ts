@@ -1,8 +1,8 @@
 // The cluster's end of a stream: WebSocket where its API server speaks v5, SPDY otherwise.
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type ChannelProtocol, chooseSpdyProtocol, chooseWebSocketProtocol, spdyProtocols } from '@sluice/kube';
 import type { StreamRequest } from '@sluice/model';
 import type { ClusterConnection, Credentials } from '@sluice/runtime/cluster';
@@ -25,7 +25,9 @@ export interface Connecting {
 }
 
 /** `answer`: the cluster refused, as it says in this; nothing else of that connection is ever read. */
-export type Connected<T> = { readonly kind: 'open'; readonly end: T } | { readonly kind: 'answer'; readonly answer: IncomingMessage };
+export type Connected<T> =
+  | { readonly kind: 'open'; readonly end: T }
+  | { readonly kind: 'answer'; readonly answer: IncomingMessage };
 
 /** A connection that has switched to SPDY. */
 export interface SpdyConnection {
@@ -86,7 +88,11 @@ export function createConnect(connection: ClusterConnection): Connect {
     socket.once('error', (error) => {
       // Behind the switch of protocols nobody knows what has begun.
       const isSwitched = wire !== undefined;
-      reject(isSwitched ? new Refusal('EffectUnknown', `the cluster's stream is none: ${error.message}`) : unreachable(error));
+      reject(
+        isSwitched
+          ? new Refusal('EffectUnknown', `the cluster's stream is none: ${error.message}`)
+          : unreachable(error),
+      );
     });
     return promise.finally(() => connecting.over.removeEventListener('abort', give));
   };

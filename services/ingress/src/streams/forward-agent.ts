@@ -53,7 +53,10 @@ export class SpdyForwardAgent implements ForwardAgent {
   readonly protocol: string;
   readonly carrier: Carrier;
   /** Error streams without their data streams, by request id. */
-  readonly #halves = new Map<string, { readonly error: number; readonly port: number; readonly late: NodeJS.Timeout }>();
+  readonly #halves = new Map<
+    string,
+    { readonly error: number; readonly port: number; readonly late: NodeJS.Timeout }
+  >();
   readonly #events = new Map<number, ConnectionEvents>();
 
   constructor(carrier: Carrier, protocol: string) {

@@ -21,7 +21,8 @@ export class Resizes {
       sizes += `{"Width":${Number(width)},"Height":${Number(height)}}\n`;
       this.#text = this.#text.slice(all.length);
     }
-    const isBeginning = this.#text.trimStart() === '' || (this.#text.trimStart().startsWith('{') && !this.#text.includes('}'));
+    const isBeginning =
+      this.#text.trimStart() === '' || (this.#text.trimStart().startsWith('{') && !this.#text.includes('}'));
     return isBeginning && this.#text.length <= maxBytes ? Buffer.from(sizes) : null;
   }
 }

@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type ChannelProtocol, SpdyError, type SpdyHeaders, SpdySession } from '@sluice/kube';
 import { type Channel, channels } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
@@ -85,7 +85,10 @@ export class SpdyLeg implements Leg {
 
   /** Resolves when all channels are open. Throws `StreamError`. */
   async opened(): Promise<void> {
-    const late = setTimeout(() => this.#opened.reject(new StreamError('its channels were not opened in time')), openingMs);
+    const late = setTimeout(
+      () => this.#opened.reject(new StreamError('its channels were not opened in time')),
+      openingMs,
+    );
     await this.#opened.promise.finally(() => clearTimeout(late));
   }
 

@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { parseStreamRequest, type Refused, statusInsteadOf, TargetError } from '@sluice/kube';
 import type { Allow, Decision, StreamRequest } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
-import { bind, type Bound } from '../bind.ts';
+import { type Bound, bind } from '../bind.ts';
 import type { Call } from '../call.ts';
 import { deliver } from '../deliver.ts';
 import { upstreamHeaders } from '../forward.ts';
@@ -85,7 +85,8 @@ export class StreamCall {
       end = 'known';
     } catch (error) {
       // The command was begun, and that is what was granted.
-      if (this.#record !== undefined || (error instanceof Refusal && error.reasonCode !== 'EffectUnknown')) end = 'known';
+      if (this.#record !== undefined || (error instanceof Refusal && error.reasonCode !== 'EffectUnknown'))
+        end = 'known';
       throw error;
     } finally {
       bound.release();
@@ -109,7 +110,9 @@ export class StreamCall {
     if (!this.speaksInBand) return;
     try {
       const agent = (this.#agent ??= await this.#upgrade.acceptChannels(this.#stream));
-      const words = this.isRunning ? cutWords(agent, this.#stream, refused) : refusalWords(agent, this.#stream, refused);
+      const words = this.isRunning
+        ? cutWords(agent, this.#stream, refused)
+        : refusalWords(agent, this.#stream, refused);
       await this.#say(agent, words);
     } catch {
       this.#upgrade.destroy();
@@ -145,12 +148,7 @@ export class StreamCall {
     return granted;
   }
 
-  async #open(
-    allow: Allow,
-    { cut }: Bound,
-    pod: KnownPod,
-    decide: (port: number) => Promise<Decision>,
-  ): Promise<void> {
+  async #open(allow: Allow, { cut }: Bound, pod: KnownPod, decide: (port: number) => Promise<Decision>): Promise<void> {
     const { connect, failpoint, maskClient, pods } = this.#parts;
     const call = this.#call;
     const { impersonate, mask, record: level } = allow.obligations;

@@ -1,7 +1,7 @@
 // An agent's request to switch protocols, from its head to a stream, or to a refusal that an HTTP client can read.
 import { type IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import {
   type ChannelProtocol,
   choosePortForwardProtocol,
@@ -13,9 +13,9 @@ import type { Channel, StreamRequest } from '@sluice/model';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Refusal } from '../refusal.ts';
 import type { Response } from '../request.ts';
-import { type Leg, StreamError } from './leg.ts';
 import { socketCarrier, tunnelCarrier } from './carrier.ts';
 import { ChannelForwardAgent, type ForwardAgent, SpdyForwardAgent } from './forward-agent.ts';
+import { type Leg, StreamError } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 import { WebSocketLeg } from './websocket-leg.ts';
 
@@ -153,7 +153,10 @@ export class Upgrade {
   }
 
   #noProtocol(): Refusal {
-    return new Refusal('StreamNotReadable', 'Sluice knows none of the protocols that the request offers for its stream');
+    return new Refusal(
+      'StreamNotReadable',
+      'Sluice knows none of the protocols that the request offers for its stream',
+    );
   }
 }
 
