@@ -364,3 +364,14 @@ test('the log of a pod with several containers has to be asked for by container,
   const answered = ask('GET', `${shop}/pods/toolbox/log?tailLines=1&timestamps=true`);
   assert.match(answered.kind === 'bytes' ? answered.body.toString() : '', /^\d{4}-\S+Z serving as toolbox\n$/);
 });
+
+test('the log of a pod has what its command says, with values of its environment', async () => {
+  const env = [{ name: 'PASSWORD', valueFrom: { secretKeyRef: { name: 'web-db', key: 'password' } } }];
+  const script = 'echo "$PASSWORD, $0"; sleep 1000';
+  const container = { name: 'main', image: 'demo/shell:1', command: ['sh', '-c', script], args: ['$(PASSWORD)'], env };
+  ask('POST', `${shop}/pods`, { metadata: { name: 'talks' }, spec: { containers: [container] } });
+  const answered = ask('GET', `${shop}/pods/talks/log?follow=true`);
+  assert.ok(answered.kind === 'stream');
+  const line = await new Promise<string>((resolve) => answered.start(resolve, () => undefined));
+  assert.equal(line, 'demo-password-of-nobody, demo-password-of-nobody\n');
+});

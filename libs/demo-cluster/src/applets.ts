@@ -55,6 +55,11 @@ const applets: Readonly<Record<string, Applet>> = {
   yes,
 };
 
+/** Whether there is such a command. */
+export function isApplet(name: string): boolean {
+  return Object.hasOwn(applets, name);
+}
+
 /** Commands inside commands, so that one that runs itself comes to an end. */
 const maxDepth = 40;
 

@@ -1,8 +1,8 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { isApplet } from './applets.ts';
 import type { Container } from './container.ts';
-import type { Stdio } from './job.ts';
 import { at, listAt } from './objects.ts';
-import { Pipe, type Sink } from './pipe.ts';
-import { sh } from './shell.ts';
+import { emptyPipe, Pipe, type Sink } from './pipe.ts';
 import { Terminal } from './terminal.ts';
 
 /** A line of a log, without its line feed. */
@@ -17,12 +17,16 @@ const maxLines = 1_000;
 /** Of a line that a log keeps: the kubelet's. */
 const maxLineCharacters = 16_384;
 
+/** Between two runs on a terminal. */
+const restartMs = 100;
+
 /** A server says so every so often, while somebody looks. */
 const tickMs = 500;
 
 /**
- * The process that a container is there for. Which one goes by the spec: with a terminal a shell; with stdin one that
- * answers each line with `got: LINE`; `echo` says its words; all else is a server that ticks while somebody looks.
+ * The process that a container is there for. Which one goes by the spec: a command that the demo has is run. Without one
+ * a terminal has a shell, and stdin one that answers each line with `got: LINE`. All else is a server that ticks while
+ * somebody looks.
  */
 export class MainProcess {
   readonly log: LogLine[] = [];
@@ -35,23 +39,24 @@ export class MainProcess {
   #line = '';
   #ticks = 0;
   #timer: NodeJS.Timeout | undefined;
-  #runs: 'server' | 'other';
+  readonly #runs: 'server' | 'other';
 
   constructor(container: Container) {
     this.#container = container;
     const { spec, pod } = container;
     const output: Sink = { write: (bytes) => this.#write(bytes) };
-    const [command, ...words] = listAt(spec, 'command');
-    this.#runs = 'other';
     if (at(spec, 'stdin') === true) {
       this.terminal = at(spec, 'tty') === true ? new Terminal(output) : undefined;
       this.stdin = this.terminal?.input ?? new Pipe();
-      const run = this.terminal === undefined ? this.#answer(this.stdin) : this.#shell(this.stdin, this.terminal);
-      // It ends with its container, or is broken like one.
-      run.catch(() => undefined);
-    } else if (command === 'echo') {
-      this.#record(`${words.join(' ')}\n`);
-    } else {
+    }
+    const [name = '', ...words] = argvOf(container);
+    this.#runs = 'other';
+    // It ends with its container, or is broken like one.
+    if (name === 'echo') this.#record(`${words.join(' ')}\n`);
+    else if (isApplet(name)) this.#run([name, ...words], output).catch(() => undefined);
+    else if (this.terminal !== undefined) this.#run(['sh'], output).catch(() => undefined);
+    else if (this.stdin !== undefined) this.#answer(this.stdin).catch(() => undefined);
+    else {
       this.#runs = 'server';
       this.#record(`starting\nlistening on 8080\nserving as ${pod.metadata.name}\n`);
     }
@@ -88,12 +93,17 @@ export class MainProcess {
     }
   }
 
-  /** A shell, and another one when it ends, as its container would be started again. */
-  async #shell(stdin: Pipe, terminal: Terminal): Promise<void> {
-    const stdio: Stdio = { stdin, stdout: terminal.output, stderr: terminal.output, terminal };
-    const { env, ended: signal } = this.#container;
-    for (;;)
-      await sh({ ...stdio, container: this.#container, name: 'sh', args: [], env, directory: '/', depth: 0, signal });
+  /** On a terminal it is run again when it ends, as its container would be started again. */
+  async #run(argv: readonly string[], output: Sink): Promise<void> {
+    const { terminal, stdin = emptyPipe() } = this;
+    const stdout = terminal?.output ?? output;
+    const stdio = { stdin, stdout, stderr: stdout, ...(terminal === undefined ? {} : { terminal }) };
+    const { ended } = this.#container;
+    for (;;) {
+      await this.#container.run(argv, stdio, ended);
+      if (terminal === undefined) return;
+      await wait(restartMs, undefined, { signal: ended, ref: false });
+    }
   }
 
   async #write(bytes: Buffer): Promise<void> {
@@ -113,4 +123,10 @@ export class MainProcess {
       for (const follow of this.#followers) follow(line);
     }
   }
+}
+
+/** Command and arguments, with what they name of the environment. */
+function argvOf({ spec, env }: Container): string[] {
+  const words = [...listAt(spec, 'command'), ...listAt(spec, 'args')].map(String);
+  return words.map((word) => word.replace(/\$\((\w+)\)/g, (whole, name: string) => env.get(name) ?? whole));
 }

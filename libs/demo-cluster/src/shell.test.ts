@@ -93,6 +93,12 @@ test('a shell without a script reads one from stdin, and commands read on in it'
   assert.equal((await run(['sh'], 'exit 4\n')).code, 4);
 });
 
+test('a script has a name and arguments', async () => {
+  assert.equal((await run(['sh', '-ec', 'echo $0 $1 $#', 'me', 'a', 'b'])).stdout, 'me a 2\n');
+  await run(['sh', '-c', 'echo "echo \\$0 \\$1" >/tmp/script']);
+  assert.equal((await run(['sh', '/tmp/script', 'a'])).stdout, '/tmp/script a\n');
+});
+
 test('there is no process and no file of the machine', async () => {
   assert.equal((await run(['node', '--version'])).code, 127);
   assert.equal((await run(['ls', '/work'])).code, 1);

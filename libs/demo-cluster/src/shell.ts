@@ -15,12 +15,13 @@ import {
 
 /** `sh`, `sh -c SCRIPT [NAME ARGS]`, `sh FILE`; without a script it reads one from stdin, line by line. */
 export async function sh(job: Job): Promise<number> {
-  const [first, ...rest] = job.args.filter((arg) => !/^-[eilux]+$/.test(arg));
-  const shell = new Shell(job, rest.slice(1));
-  if (first === '-c') return shell.runText(rest[0] ?? '');
-  if (first === undefined || first === '-s') return shell.runLines(job);
-  const text = [...job.container.files.read(absolute(job, first))];
-  return shell.runText(Buffer.concat(text).toString());
+  const end = job.args.findIndex((arg) => !/^-[a-z]+$/.test(arg));
+  const options = job.args.slice(0, end < 0 ? undefined : end).join('');
+  const [first, ...rest] = end < 0 ? [] : job.args.slice(end);
+  if (options.includes('c')) return new Shell(job, [rest[0] ?? 'sh', ...rest.slice(1)]).runText(first ?? '');
+  if (first === undefined) return new Shell(job, ['sh']).runLines(job);
+  const text = Array.from(job.container.files.read(absolute(job, first)));
+  return new Shell(job, [first, ...rest]).runText(Buffer.concat(text).toString());
 }
 
 /** `exit`. */
@@ -59,6 +60,7 @@ class Shell {
   readonly env: Map<string, string>;
   status = 0;
   readonly #job: Job;
+  /** Its name first. */
   readonly #args: readonly string[];
   #directory: string;
   #signal: AbortSignal;
@@ -354,9 +356,9 @@ class Shell {
   #variable(name: string): string {
     if (name === '?') return String(this.status);
     if (name === '$') return '7';
-    if (name === '#') return String(this.#args.length);
-    if (name === '@' || name === '*') return this.#args.join(' ');
-    if (/^\d+$/.test(name)) return name === '0' ? 'sh' : (this.#args[Number(name) - 1] ?? '');
+    if (name === '#') return String(this.#args.length - 1);
+    if (name === '@' || name === '*') return this.#args.slice(1).join(' ');
+    if (/^\d+$/.test(name)) return this.#args[Number(name)] ?? '';
     return this.env.get(name) ?? '';
   }
 
