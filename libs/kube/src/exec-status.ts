@@ -22,7 +22,11 @@ export function exitCodeOf(status: Buffer): number | null {
 }
 
 /** How a stream ended, as the other side's protocol says it: from a `Status` to a text, or the other way round. */
-export function endFor(end: Buffer, from: { readonly hasStatus: boolean }, to: { readonly hasStatus: boolean }): Buffer {
+export function endFor(
+  end: Buffer,
+  from: { readonly hasStatus: boolean },
+  to: { readonly hasStatus: boolean },
+): Buffer {
   if (from.hasStatus === to.hasStatus) return end;
   if (to.hasStatus) {
     const message = end.toString();
