@@ -209,12 +209,20 @@ policy
   .option('--connection <name>', 'the cluster connection (default: the one of the running Sluice)')
   .option('--policies <file>', 'a file or directory of policies, instead of those in force')
   .option('--object <file>', 'the request body as JSON, for rules with a condition; needs --policies')
+  .option('--pod <file>', 'of a stream: the pod as JSON, for conditions about it; needs --policies')
+  .option('--tty', 'of an exec or attach: with a terminal')
+  .option('--stdin', 'of an exec or attach: with stdin')
+  .option('--port <number>', 'of a port-forward: a connection to this port', Number)
+  .argument('[command...]', 'what an exec runs, behind --')
   .option('--json', 'one JSON object')
   .addHelpText(
     'after',
-    '\nExample:\n  sluice policy explain --as demo --verb delete --resource pods -n default --name web',
+    `
+Examples:
+  sluice policy explain --as demo --verb delete --resource pods -n default --name web
+  sluice policy explain --as demo --verb create --resource pods/exec -n default --name web -- sh -c 'ls; rm -rf /'`,
   )
-  .action((options: ExplainOptions) => explainPolicy(home, options, out));
+  .action((command: string[], options: ExplainOptions) => explainPolicy(home, { ...options, command }, out));
 
 program
   .command('mask')

@@ -7,6 +7,7 @@ import {
   encodeDecisionRequest,
   type MaskRule,
   type RequestAttributes,
+  resourceName,
 } from '@sluice/model';
 import { localIssuer } from '@sluice/runtime/identity';
 import { durationText } from './duration.ts';
@@ -48,6 +49,11 @@ export interface ExplainOptions {
   readonly connection?: string;
   readonly policies?: string;
   readonly object?: string;
+  readonly pod?: string;
+  readonly tty?: boolean;
+  readonly stdin?: boolean;
+  readonly port?: number;
+  readonly command?: readonly string[];
   readonly json?: true;
 }
 
@@ -58,17 +64,18 @@ export async function explainPolicy(
   out: NodeJS.WritableStream,
 ): Promise<void> {
   const decision = await decide(home, options);
-  const { effect, policy, rule, reasonCode } = decision;
+  const { effect, policy, rule, reasonCode, grade } = decision;
   const reason = effect === 'allow' ? '' : decision.reason;
   const obligations = effect === 'deny' ? null : decision.obligations;
   const terms = effect === 'ask' ? decision.terms : null;
   if (options.json) {
-    out.write(`${JSON.stringify({ effect, policy, rule, reasonCode, reason, obligations, terms })}\n`);
+    out.write(`${JSON.stringify({ effect, policy, rule, reasonCode, reason, obligations, terms, grade })}\n`);
     return;
   }
   const identity = obligations?.impersonate;
   const lines = [
     ['effect', effect],
+    ['grade', grade ?? ''],
     ['policy', policy],
     ['rule', rule],
     ['reason code', reasonCode],
@@ -104,7 +111,8 @@ function maskText(mask: 'none' | readonly MaskRule[]): string {
 }
 
 async function decide(home: HomePaths, options: ExplainOptions): Promise<Decision> {
-  const body = options.object === undefined ? '' : readFileSync(options.object, 'utf8');
+  const file = options.object ?? options.pod;
+  const body = file === undefined ? '' : readFileSync(file, 'utf8');
   const request = requestOf(options, readState(home)?.connection ?? '');
   if (options.policies !== undefined) {
     const files = readPolicyFiles([options.policies]);
@@ -113,7 +121,7 @@ async function decide(home: HomePaths, options: ExplainOptions): Promise<Decisio
     if (answer.kind === 'decision') return answer.decision;
   }
   // It has not been masked, so it must not travel.
-  if (body !== '') throw new Error('--object needs --policies: the body is looked at here, and sent nowhere');
+  if (body !== '') throw new Error('--object and --pod need --policies: they are looked at here, and sent nowhere');
   const reply = await askRunning(home, '/v1/decide', encodeDecisionRequest(request, Buffer.alloc(0)));
   if (reply === null) throw new Error('no Sluice runs here; name the policies: --policies deploy/examples/policies');
   // The first 32 bytes are for ingress, which holds the key.
@@ -123,14 +131,37 @@ async function decide(home: HomePaths, options: ExplainOptions): Promise<Decisio
 function requestOf(options: ExplainOptions, connection: string): DecisionRequest {
   const isApply = options.verb === 'apply';
   const hasBody = options.object !== undefined;
+  const attributes = attributesOf({ ...options, verb: isApply ? 'patch' : options.verb });
   return {
     call: '',
     digest: '',
     agent: { name: options.as, issuer: localIssuer, groups: options.group },
     connection: options.connection ?? connection,
-    attributes: attributesOf({ ...options, verb: isApply ? 'patch' : options.verb }),
+    attributes,
     generateName: '',
     body: isApply ? 'apply' : hasBody ? 'json' : 'none',
+    ...streamOf(options, attributes),
+  };
+}
+
+/** What makes a question one about a stream. */
+function streamOf(
+  { command = [], tty = false, stdin = false, port, pod }: ExplainOptions,
+  attributes: RequestAttributes,
+): Pick<DecisionRequest, 'stream' | 'pod' | 'port'> {
+  const isPod = attributes.kind === 'resource' && resourceName({ ...attributes, subresource: '' }) === 'pods';
+  const kind = isPod ? attributes.subresource : '';
+  if (kind !== 'exec' && kind !== 'attach' && kind !== 'portforward') {
+    if (command.length > 0 || tty || stdin || port !== undefined || pod !== undefined)
+      throw new Error(
+        'a command, --tty, --stdin, --port and --pod are for pods/exec, pods/attach and pods/portforward',
+      );
+    return {};
+  }
+  return {
+    stream: { kind, command, container: '', stdin, stdout: true, stderr: !tty, tty, ports: [] },
+    pod: pod === undefined ? 'absent' : 'read',
+    ...(port === undefined ? {} : { port }),
   };
 }
 

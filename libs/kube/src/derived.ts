@@ -70,7 +70,7 @@ const createdByUpdate: ReadonlySet<string> = new Set([
 const sessions: ReadonlySet<string> = new Set(['pods/attach', 'pods/exec', 'pods/portforward']);
 
 /** Whether a call is an exec, an attach or a port-forward, by GET or POST: one stream that is upgraded to. */
-export function isSession(attributes: RequestAttributes): boolean {
+export function isSession(attributes: RequestAttributes): attributes is ResourceAttributes {
   const { kind } = attributes;
   return kind === 'resource' && ['get', 'create'].includes(attributes.verb) && sessions.has(resourceName(attributes));
 }

@@ -21,6 +21,73 @@ spec:
 `;
 }
 
+/** A rule with `exec` or `ports` on its third line (line 10, column 7 of `policy`). */
+function streaming(field: string, { effect = 'allow', resources = 'pods/exec' } = {}): string {
+  return policy(`effect: ${effect}\n      verbs: [create]\n      ${field}\n      resources: [${resources}]`);
+}
+
+const forward = { resources: 'pods/portforward' } as const;
+
+const execFaults: readonly (readonly [string, string, number, number, RegExp])[] = [
+  ['an exec beside pods', streaming('exec: { tty: false }', { resources: 'pods' }), 10, 13, /beside pods\/exec/],
+  [
+    'an exec beside a port-forward',
+    streaming('exec: { tty: false }', { resources: 'pods/exec, pods/portforward' }),
+    10,
+    13,
+    /only beside pods\/exec/,
+  ],
+  ['an exec that says nothing', streaming('exec: {}'), 10, 13, /exec says what may run/],
+  ['an exec that is a list', streaming('exec: [ls]'), 10, 13, /exec is a mapping of commands/],
+  ['an unknown field of an exec', streaming('exec: { command: [ls] }'), 10, 15, /unknown field "command"/],
+  ['commands without any', streaming('exec: { commands: [] }'), 10, 25, /at least one entry/],
+  ['a command that is no list', streaming('exec: { commands: [ls] }'), 10, 26, /a list/],
+  ['a command without words', streaming('exec: { commands: [[]] }'), 10, 26, /at least one entry/],
+  ['an argument that is a number', streaming('exec: { commands: [[sleep, 5]] }'), 10, 34, /quotes around a number/],
+  ['a terminal that is wanted', streaming('exec: { tty: true }'), 10, 20, /tty is false, or is left out/],
+  ['a terminal in a deny', streaming('exec: { tty: false }', { effect: 'deny' }), 10, 20, /says interactive/],
+  ['stdin in an ask', streaming('exec: { stdin: false }', { effect: 'ask' }), 10, 22, /says interactive/],
+  ['an opaque that allows', streaming('exec: { opaque: allow }'), 10, 23, /opaque is deny or ask/],
+  ['an opaque that asks in a deny', streaming('exec: { opaque: ask }', { effect: 'deny' }), 10, 23, /opaque is deny/],
+  [
+    'an interactive that denies in an ask',
+    streaming('exec: { interactive: deny }', { effect: 'ask' }),
+    10,
+    28,
+    /interactive is ask/,
+  ],
+  ['an exec for a URL', policy('{ effect: deny, verbs: [get], nonResourceURLs: [/x], exec: {} }'), 8, 66, /no meaning/],
+  ['ports beside an exec', streaming('ports: [80]'), 10, 14, /only beside pods\/portforward/],
+  ['ports in an ask', streaming('ports: [80]', { ...forward, effect: 'ask' }), 10, 14, /allow or deny/],
+  [
+    'ports and an exec',
+    streaming('ports: [80]\n      exec: { opaque: ask }', { resources: '"*/*"' }),
+    10,
+    14,
+    /make two rules of it/,
+  ],
+  ['no ports', streaming('ports: []', forward), 10, 14, /at least one entry/],
+  ['a port that is a text', streaming('ports: ["80"]', forward), 10, 15, /a number from 1 to 65535/],
+  ['port 0', streaming('ports: [0]', forward), 10, 15, /a number from 1 to 65535/],
+  ['a port that is too large', streaming('ports: [80, 65536]', forward), 10, 19, /a number from 1 to 65535/],
+  ['a half of a port', streaming('ports: [80.5]', forward), 10, 15, /a number from 1 to 65535/],
+  ['a range that runs backwards', streaming('ports: ["90-80"]', forward), 10, 15, /a range such as/],
+  [
+    'an approval in an allow that never asks',
+    streaming('approval: {}\n      exec: { opaque: deny }'),
+    10,
+    17,
+    /a rule that asks/,
+  ],
+  [
+    'a condition on the pod of no stream',
+    policy(pods.replace(' }', ', when: "pod.x" }')),
+    8,
+    64,
+    /Unknown variable: pod/,
+  ],
+];
+
 /** What is wrong, text, line, column, what the message says. */
 export const faults: readonly (readonly [string, string, number, number, RegExp])[] = [
   ['no policy at all', '# nothing\n', 1, 1, /no AccessPolicy here/],
@@ -320,6 +387,7 @@ export const faults: readonly (readonly [string, string, number, number, RegExp]
   ['an approval open for nobody', policy(asking('{ hold: 0s, expires: 9s }')), 10, 38, /10s, 30m or 4h/],
   ['an approval open for too long', policy(asking('{ expires: 13h }')), 10, 28, /at most 12h/],
   ['an approval open for days', policy(asking('{ expires: 2d }')), 10, 28, /at most 12h/],
+  ...execFaults,
   ['a second policy of the same name', `${policy(pods)}---\n${policy(pods)}`, 12, 19, /second policy named "p"/],
   ['a tab for indentation', policy(pods).replace('    -', '\t-'), 8, 1, /[Tt]ab/],
 ];
@@ -379,5 +447,16 @@ export const valid: readonly (readonly [string, string])[] = [
       '{ mask: [{ resources: ["*", "*.apps", pods, databases.example.com], paths: [".a.b[*]", "..c"], keys: ["*-dsn"], detectors: [jwt, jwt] }, { resources: [pods], keys: [k] }, { resources: [pods], detectors: [private-key] }, { resources: [pods], patterns: ["ACME-[A-Z0-9]{16}"] }], impersonate',
     ),
   ],
+  [
+    'every field of an exec',
+    streaming(
+      'exec: { commands: [[ls, "*"], [cat, "/var/log/*"]], tty: false, stdin: false, opaque: ask, interactive: allow }\n      approval: { hold: 0s }',
+      { resources: 'pods/exec, pods/attach, pods/ephemeralcontainers, "pods/*", "*/*"' },
+    ),
+  ],
+  ['an exec that denies', streaming('exec: { commands: [[rm, "*"]], opaque: deny }', { effect: 'deny' })],
+  ['an exec that asks', streaming('exec: { interactive: ask }', { effect: 'ask' })],
+  ['ports', streaming('ports: [80, 65535, "9000-9100"]', { resources: 'pods/portforward, "*/*"' })],
+  ['a condition on the pod', streaming('when: "pod.secrets.size() > 0 && exec.tty"')],
   ['a condition of several lines', policy(pods.replace(' }', ', when: "true ||\n        false" }'))],
 ];

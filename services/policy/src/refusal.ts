@@ -35,9 +35,9 @@ export function denial(refused: Refused, request: DecisionRequest): readonly [co
 /** Why a reviewer is asked. */
 export function asking({ by, attributes, running }: Refused, request: DecisionRequest): string {
   const sentence = whatFor(request, attributes, 'needs the approval of a reviewer to');
-  // The reason of an allow is for what it lets through.
-  const reason = by?.rule.effect === 'ask' ? by.rule.reason : '';
-  return reason || `${sentence}: ${source(by)}${by?.rule.effect === 'allow' ? ` allows it${graded(running)}` : ''}`;
+  return (
+    by?.rule.reason || `${sentence}: ${source(by)}${by?.rule.effect === 'allow' ? ` allows it${graded(running)}` : ''}`
+  );
 }
 
 function graded(running: Running | null): string {

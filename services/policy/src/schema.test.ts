@@ -38,7 +38,10 @@ function isCompiled(file: string): boolean {
   return compile([{ name: 'p.yaml', text: file }], issuers).kind === 'set';
 }
 
-/** Faults that a schema cannot see: they are in what is configured, in several fields or documents together, or inside a text. */
+/**
+ * Faults that a schema cannot see: they are in what is configured, in several fields or documents together, or inside a
+ * text. And bounds, which this validator does not look at.
+ */
 const compilerOnly: readonly string[] = [
   'no policy at all',
   'an issuer that is not configured',
@@ -53,6 +56,22 @@ const compilerOnly: readonly string[] = [
   'a pattern that matches everywhere',
   'mask none in a deny',
   'mask none for everything',
+  'an exec that says nothing',
+  'port 0',
+  'a port that is too large',
+  'a half of a port',
+  'an exec beside pods',
+  'an exec beside a port-forward',
+  'a terminal in a deny',
+  'stdin in an ask',
+  'an opaque that asks in a deny',
+  'an interactive that denies in an ask',
+  'ports beside an exec',
+  'ports in an ask',
+  'ports and an exec',
+  'a range that runs backwards',
+  'an approval in an allow that never asks',
+  'a condition on the pod of no stream',
   'an approval in a rule that allows',
   'an approval in a rule that denies',
   'a hold that is too long',

@@ -148,9 +148,9 @@ const dangerous: readonly (readonly [readonly string[], string, string, readonly
   [['deletecollection'], '', 'secrets', []],
   [['get'], '', 'secrets', ['sluice:ci', 'sluice:demo', 'sluice:incident', 'sluice:platform']],
   [['list', 'watch'], '', 'secrets', ['sluice:demo', 'sluice:incident', 'sluice:platform']],
-  [['get', 'create'], '', 'pods/exec', ['sluice:incident', 'sluice:platform']],
-  [['get', 'create'], '', 'pods/attach', ['sluice:incident', 'sluice:platform']],
-  [['get', 'create'], '', 'pods/portforward', ['sluice:incident', 'sluice:platform']],
+  [['get', 'create'], '', 'pods/exec', ['sluice:demo', 'sluice:incident', 'sluice:platform']],
+  [['get', 'create'], '', 'pods/attach', ['sluice:demo', 'sluice:incident', 'sluice:platform']],
+  [['get', 'create'], '', 'pods/portforward', ['sluice:demo', 'sluice:incident', 'sluice:platform']],
   [['update', 'patch'], '', 'pods/ephemeralcontainers', []],
   [['get', ...writes], '', 'pods/proxy', []],
   [['get', ...writes], '', 'services/proxy', []],
@@ -180,7 +180,7 @@ for (const [verbs, apiGroup, resource, tiers] of dangerous) {
   });
 }
 
-test('the gateway may become the users and groups of the tiers, and nobody else', () => {
+test('the gateway may become the users and groups of the tiers, and nobody else, and reads the pods of streams', () => {
   const gateway = objects.find(({ kind, metadata }) => kind === 'ClusterRole' && metadata.name === 'sluice-gateway');
   const namesOf = (resource: string): readonly string[] =>
     (gateway?.rules ?? []).flatMap(({ resources = [], resourceNames = [] }) =>
@@ -189,7 +189,16 @@ test('the gateway may become the users and groups of the tiers, and nobody else'
   const identities = policies.flatMap(({ obligations }) => obligations?.impersonate ?? []);
   assert.deepEqual([...namesOf('users')].sort(), identities.map(({ user }) => user).sort());
   assert.deepEqual([...namesOf('groups')].sort(), identities.flatMap(({ groups }) => groups).sort());
+  const reads = (gateway?.rules ?? []).filter(({ verbs }) => verbs.includes('get'));
+  assert.deepEqual(
+    reads.map(({ apiGroups, resources, verbs }) => [apiGroups, resources, verbs]),
+    [
+      [[''], ['pods'], ['get']],
+      [[''], ['secrets'], ['get']],
+    ],
+  );
   for (const { resources = [], resourceNames, verbs } of gateway?.rules ?? []) {
+    if (verbs.includes('get')) continue;
     assert.deepEqual(verbs, ['impersonate']);
     assert.ok(resourceNames !== undefined || resources.every((resource) => resource.startsWith('userextras/')));
   }

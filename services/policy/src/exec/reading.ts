@@ -23,6 +23,8 @@ export interface Reading {
 /** So many commands and scripts inside each other, or all in all, are looked at; what has more is opaque. */
 const maxDepth = 12;
 const maxCommands = 500;
+/** So much of scripts is read for one stream; what has more is opaque. UTF-16 units. */
+const maxRead = 131_072;
 /** Longer commands are not looked into. Words. */
 const maxWords = 1_000;
 
@@ -74,6 +76,7 @@ class CommandReader {
   isOpaque = false;
   isInteractive = false;
   readonly #hasStdin: boolean;
+  #read = 0;
 
   constructor(hasStdin: boolean) {
     this.#hasStdin = hasStdin;
@@ -93,6 +96,7 @@ class CommandReader {
     if (readsStdin && !isFed && this.#hasStdin) this.isInteractive = true;
     for (const command of inside.commands) this.command(command, { isFed, isScript, depth: depth + 1 });
     for (const script of inside.scripts) {
+      this.#read += script.source.length;
       if (this.#isTooMuch(depth)) break;
       const { commands, isOpaque } = readScript(script);
       if (isOpaque) this.isOpaque = true;
@@ -105,7 +109,7 @@ class CommandReader {
   }
 
   #isTooMuch(depth: number): boolean {
-    if (depth < maxDepth && this.commands.length < maxCommands) return false;
+    if (depth < maxDepth && this.commands.length < maxCommands && this.#read <= maxRead) return false;
     this.isOpaque = true;
     return true;
   }

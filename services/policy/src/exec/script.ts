@@ -30,10 +30,13 @@ export interface ScriptReading {
 
 /** Longer scripts are opaque, and are not read at all. UTF-16 units. */
 const maxLength = 32_768;
+/** As are those with more brackets and backquotes: what stands in them is read once for each. */
+const maxNested = 200;
 
 /** Reads a script. What is not known for certain to be harmless makes it opaque. */
 export function readScript({ source, dialect }: Script): ScriptReading {
-  if (source.length > maxLength) return { commands: [], isOpaque: true };
+  if (source.length > maxLength || (source.match(/[({`]/g)?.length ?? 0) > maxNested)
+    return { commands: [], isOpaque: true };
   const reader = new ScriptReader(dialect === 'bash');
   if (!isUnequivocal(source)) reader.isOpaque = true;
   try {

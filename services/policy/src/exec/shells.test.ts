@@ -114,11 +114,14 @@ const hidings: readonly ((command: string) => string)[] = [
 ];
 
 const commands = fc
-  .tuple(fc.constantFrom('rm', 'ls', 'dd'), fc.array(fc.constantFrom('-rf', '/data', 'a b', '$none', '*'), { maxLength: 2 }))
+  .tuple(
+    fc.constantFrom('rm', 'ls', 'dd'),
+    fc.array(fc.constantFrom('-rf', '/data', 'a b', '$none', '*'), { maxLength: 2 }),
+  )
   .chain(([name, args]) =>
-    fc.tuple(fc.constantFrom(...spellings), fc.constantFrom(...spellings)).map(([name1, arg1]) =>
-      [name1(name), ...args.map((arg) => (/^[-\w/]+$/.test(arg) ? arg1(arg) : arg))].join(' '),
-    ),
+    fc
+      .tuple(fc.constantFrom(...spellings), fc.constantFrom(...spellings))
+      .map(([name1, arg1]) => [name1(name), ...args.map((arg) => (/^[-\w/]+$/.test(arg) ? arg1(arg) : arg))].join(' ')),
   );
 const scripts = fc
   .tuple(commands, fc.array(fc.constantFrom(...hidings), { minLength: 1, maxLength: 3 }))
@@ -158,7 +161,25 @@ test('of scripts that run rm, none is plain and without it', () => {
 });
 
 test('any text is read in the end, and never throws', () => {
-  const pieces = fc.constantFrom('$(', '`', '"', "'", '<<E\n', '\n', '((', '))', '{', '}', ';', '|', 'rm', '\\', '$', '[', '\0');
+  const pieces = fc.constantFrom(
+    '$(',
+    '`',
+    '"',
+    "'",
+    '<<E\n',
+    '\n',
+    '((',
+    '))',
+    '{',
+    '}',
+    ';',
+    '|',
+    'rm',
+    '\\',
+    '$',
+    '[',
+    '\0',
+  );
   fc.assert(
     fc.property(fc.array(fc.oneof(pieces, fc.string()), { maxLength: 40 }), (parts) => {
       assert.ok(['plain', 'opaque'].includes(read('sh', parts.join('')).grade));
@@ -170,6 +191,7 @@ for (const [what, script] of [
   ['too long', `ls ${'a'.repeat(40_000)}`],
   ['nested too deep', `${'$('.repeat(5_000)}rm${')'.repeat(5_000)}`],
   ['made of too many commands', 'ls;'.repeat(5_000)],
+  ['read again and again', `ssh ${`'${'a b;'.repeat(1_000)}' `.repeat(7)}`],
   ['of wrappers without end', 'ssh '.repeat(8_000)],
 ] as const) {
   test(`a script that is ${what} is opaque`, () => {
