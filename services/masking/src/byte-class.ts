@@ -15,9 +15,9 @@ export function byteClass(set: string): ByteClass {
   return table;
 }
 
-/** Every byte but these. */
+/** Every byte but these, and NUL: it ends a text in environments of processes, and fills up the blocks of a tar. */
 export function allBut(set: string): ByteClass {
-  return byteClass(set).map((isIn) => 1 - isIn);
+  return byteClass(`\0${set}`).map((isIn) => 1 - isIn);
 }
 
 /** Where a run of such bytes that begins at `from` ends, at `limit` at the latest. */
