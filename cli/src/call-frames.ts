@@ -15,9 +15,14 @@ export async function* framesOf(records: Records, call: string): AsyncGenerator<
 
 /**
  * The same in the order in which they were written: a stream may go on in its writer's next ledger, and names of ledgers
- * end with a number, so that the tenth comes before the ninth.
+ * end with a number, so that the tenth comes before the ninth. `bodies`: asked before each answer; from `sizes` on, frames of
+ * channels are without their bytes.
  */
-export async function* framesAsWritten(records: Records, call: string): AsyncGenerator<FrameRow> {
+export async function* framesAsWritten(
+  records: Records,
+  call: string,
+  bodies: () => 'all' | 'sizes' = () => 'all',
+): AsyncGenerator<FrameRow> {
   const first: Page = await records.ask({ kind: 'frames', call, after: null });
   if (!first.more) {
     for (const frame of first.frames.toSorted(asWritten)) yield withBody(records, frame);
@@ -25,9 +30,10 @@ export async function* framesAsWritten(records: Records, call: string): AsyncGen
   }
   for (const ledger of await ledgersOf(records, call)) {
     for (let seq = 0; ; ) {
-      const { frames, more }: Page = await records.ask({ kind: 'frames', call, after: { ledger, seq } });
+      const sizes = bodies() === 'sizes' ? ({ bodies: 'sizes' } as const) : {};
+      const { frames, more }: Page = await records.ask({ kind: 'frames', call, after: { ledger, seq }, ...sizes });
       const own = frames.filter((frame) => frame.ledger === ledger);
-      for (const frame of own) yield withBody(records, frame);
+      for (const frame of own) yield 'bodies' in sizes && frame.kind === 'channel' ? frame : withBody(records, frame);
       seq = own.at(-1)?.seq ?? seq;
       if (!more || own.length < frames.length || own.length === 0) break;
     }
@@ -40,7 +46,7 @@ type Page = { readonly frames: readonly FrameRow[]; readonly more: boolean };
 async function ledgersOf(records: Records, call: string): Promise<string[]> {
   const ledgers: string[] = [];
   for (let after: Cursor | null = null; ; ) {
-    const page: Page = await records.ask({ kind: 'frames', call, after });
+    const page: Page = await records.ask({ kind: 'frames', call, after, bodies: 'sizes' });
     const next: FrameRow | undefined = page.frames[0];
     if (next === undefined) break;
     ledgers.push(next.ledger);

@@ -1,6 +1,6 @@
 // One call as somebody follows it: whether it runs, and its bytes as they are shown.
 import { StringDecoder } from 'node:string_decoder';
-import type { FrameMeta } from '@sluice/model';
+import type { CallRow, FrameMeta } from '@sluice/model';
 import type { HomePaths } from './home.ts';
 import { openRecords } from './records.ts';
 import type { TailBytes } from './tail.ts';
@@ -11,8 +11,14 @@ import { metaOf } from './timeline.ts';
 /** Of a line, so much is shown. Characters. */
 const shownLine = 2_000;
 
-/** Looks in the record for a call that runs. Throws an `Error` of one sentence where there is none. */
-export async function lookAt(home: HomePaths, call: string): Promise<{ readonly hasTerminal: boolean }> {
+/**
+ * Looks in the record for a call that runs: what it is, and whether it has a terminal. Throws an `Error` of one sentence
+ * where there is none.
+ */
+export async function lookAt(
+  home: HomePaths,
+  call: string,
+): Promise<{ readonly row: CallRow; readonly hasTerminal: boolean }> {
   const records = openRecords(home);
   try {
     const { calls } = await records.ask({ kind: 'calls', call, limit: 1 });
@@ -22,7 +28,7 @@ export async function lookAt(home: HomePaths, call: string): Promise<{ readonly 
     const { frames } = await records.ask({ kind: 'frames', call, after: null });
     const begun = frames.find(({ kind }) => kind === 'call');
     const stream = begun === undefined ? undefined : (metaOf(begun) as FrameMeta['call']).stream;
-    return { hasTerminal: stream?.tty === true };
+    return { row, hasTerminal: stream?.tty === true };
   } finally {
     await records.close();
   }
@@ -41,7 +47,7 @@ export class FollowedText {
     this.#as = as;
   }
 
-  text(event: TailBytes): string {
+  bytes(event: TailBytes): string {
     const { channel, forward } = event;
     const text = this.#decode(`${channel} ${forward?.connection} ${forward?.event}`, event);
     if (this.#as === 'terminal') return channel === 'stdout' || channel === 'stderr' ? this.#filter.pass(text) : '';

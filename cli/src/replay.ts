@@ -27,6 +27,8 @@ export type ReplayOut = NodeJS.WritableStream & { readonly isTTY?: boolean; read
 const shownLines = 120;
 /** Of a channel likewise, before it is made lines of. Bytes. */
 const shownBytes = 256 * 1024;
+/** Behind so many bytes of a channel, what others carry is told by its size as well. */
+const enoughBytes = 32 * 1024 * 1024;
 const callsAtOnce = 1_000;
 
 /**
@@ -85,10 +87,13 @@ async function replayCall(
 async function timelineOf(records: Records, call: string, row: CallRow | null, maxLines: number): Promise<string> {
   const frames: FrameRow[] = [];
   const shown = new Map<string, number>();
-  for await (const frame of framesAsWritten(records, call)) {
+  // What is not shown need not be read.
+  const isEnough = (): boolean =>
+    maxLines !== Number.POSITIVE_INFINITY && shown.values().some((bytes) => bytes > enoughBytes);
+  for await (const frame of framesAsWritten(records, call, () => (isEnough() ? 'sizes' : 'all'))) {
     const channel = channelOf(frame)?.channel ?? '';
     const before = shown.get(channel) ?? 0;
-    shown.set(channel, before + frame.size);
+    if (channel !== '') shown.set(channel, before + frame.size);
     const isLeftOut = channel !== '' && before > shownBytes && maxLines !== Number.POSITIVE_INFINITY;
     frames.push(isLeftOut ? { ...frame, bytesBase64: '' } : frame);
   }

@@ -8,6 +8,7 @@ import { asciicast, firstSize } from './asciicast.ts';
 import { framesAsWritten } from './call-frames.ts';
 import { play } from './play.ts';
 import type { Records } from './records.ts';
+import { replay } from './replay.ts';
 import { begun, channel, each, ended, frame, id, ran, row, type StreamMeta } from './stream-fixtures.ts';
 import { callTimeline, sessionEntry } from './timeline.ts';
 
@@ -210,4 +211,32 @@ test('frames are read in the order of their ledgers’ numbers, however many ans
     for await (const { ledger, seq } of framesAsWritten(asking(pageRows), id)) read.push(`${ledger} ${seq}`);
     assert.deepEqual(read, ['i-9 1', 'i-9 2', 'i-9 3', 'i-10 1', 'i-10 2', 'i-10 3'], `${pageRows} a page`);
   }
+});
+
+test('of a channel that carried much, only what is shown is read', async () => {
+  const megabyte = 1_000_000;
+  const big = Array.from({ length: 60 }, (_, n) => channel('stdout', n + 1, Buffer.alloc(megabyte, 'x\n')));
+  const frames = [begun(ran), ...big, ended(99, 0)];
+  let read = 0;
+  const records: Records = {
+    ask: (question) => {
+      if (question.kind === 'calls') return Promise.resolve({ kind: 'calls', calls: [row] } as never);
+      assert.ok(question.kind === 'frames');
+      const { after, bodies } = question;
+      const behind = frames.filter(({ ledger, seq }) => ledger > (after?.ledger ?? '') || seq > (after?.seq ?? 0));
+      const some = behind.slice(0, bodies === 'sizes' ? 1_000 : 2);
+      const shown = some.map((frame) => (bodies === 'sizes' ? { ...frame, bytesBase64: '' } : frame));
+      read += shown.reduce((sum, { bytesBase64 }) => sum + bytesBase64.length * 0.75, 0);
+      return Promise.resolve({ kind: 'frames', frames: shown, more: behind.length > some.length } as never);
+    },
+    close: () => Promise.resolve(),
+  };
+  const out = new PassThrough();
+  const never = (): AbortSignal => new AbortController().signal;
+  await replay(records, id, { speed: 1, idleLimit: 2 }, out, never);
+  const told = String(out.read());
+  assert.match(told, /stdout: 60000000 bytes\n/);
+  assert.match(told, /… \d+ more lines; --full shows them\n +… 59000000 more bytes; --full shows them\n/);
+  assert.match(told, /exit code 0\n/);
+  assert.ok(read < 40 * megabyte, `${read}`);
 });

@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { pipeline } from 'node:stream/promises';
-import type { ApprovalState, Channel, Effect, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
+import type { ApprovalState, CallRow, Channel, Effect, FrameMeta, Outcome, ReasonCode } from '@sluice/model';
 import { shellLine } from './command-line.ts';
 import { FollowedText, lookAt } from './follow.ts';
 import type { HomePaths } from './home.ts';
 import { listenRunning, tailPath } from './running.ts';
-import { onOneLine, placeOf, shortened } from './text.ts';
+import { onOneLine, placeOf, printable, shortened } from './text.ts';
 
 /** What a call is about; all empty for one that was first decided before anybody listened. */
 export interface TailCall {
@@ -103,36 +103,57 @@ export async function tail(
   const query = new URLSearchParams({ ...(agent === undefined ? {} : { agent }), ...(call === null ? {} : { call }) });
   const events = await listenRunning(home, `${tailPath}?${query.toString()}`);
   if (events === null) throw new Error('Sluice does not run here, and `tail` shows what happens while it does');
-  let followed: FollowedText | null = null;
+  // Who listens first misses nothing between the record and what is told.
+  const followed =
+    call === null
+      ? null
+      : await lookAt(home, call).catch((error: unknown) => {
+          events.destroy();
+          throw error;
+        });
+  const asTerminal = followed?.hasTerminal === true && out.isTTY === true && json !== true;
+  const text = new FollowedText(asTerminal ? 'terminal' : 'lines');
   try {
-    if (call !== null) {
-      const { hasTerminal } = await lookAt(home, call);
-      followed = new FollowedText(hasTerminal && out.isTTY === true && json !== true ? 'terminal' : 'lines');
-    }
-    await pipeline(events, printed(followed, json === true), out, { end: false, signal });
+    const print = json === true ? jsonOf : (event: TailEvent) => shown(event, text);
+    await pipeline(events, printed(followed?.row ?? null, print), out, { end: false, signal });
   } catch (error) {
     // A reader that has seen enough, `head` for instance, closes the pipe.
     const isEnough = signal.aborted || (error as NodeJS.ErrnoException).code === 'EPIPE';
-    const isOurs = followed === null && call !== null;
-    if (isOurs) throw error;
     if (!isEnough) throw new Error('the running Sluice has died', { cause: error });
   } finally {
     events.destroy();
-    if (followed !== null) out.write(followed.end());
+    out.write(text.end());
   }
 }
 
-/** Events as they are printed; of a call that is followed, up to its outcome. */
-function printed(followed: FollowedText | null, isJson: boolean) {
+/** Events as they are printed; of a call that is followed, its beginning as the record has it, and no more than its end. */
+function printed(followed: CallRow | null, print: (event: TailEvent) => string) {
   return async function* (source: IncomingMessage): AsyncGenerator<string> {
+    if (followed !== null) yield print(decisionIn(followed));
     for await (const line of createInterface({ input: source })) {
       const event = JSON.parse(line) as TailEvent;
-      if (isJson) yield `${line}\n`;
-      else
-        yield event.kind === 'channel' ? (followed?.text(event) ?? '') : `${followed?.pause() ?? ''}${tailLine(event)}`;
+      // It was first decided before anybody listened.
+      yield print(followed !== null && 'agent' in event ? { ...event, ...aboutRow(followed) } : event);
       if (followed !== null && event.kind === 'outcome') return;
     }
   };
+}
+
+function jsonOf(event: TailEvent): string {
+  return `${printable(JSON.stringify(event))}\n`;
+}
+
+function shown(event: TailEvent, text: FollowedText): string {
+  return event.kind === 'channel' ? text.bytes(event) : text.pause() + tailLine(event);
+}
+
+function decisionIn(row: CallRow): Exclude<TailEvent, TailBytes> {
+  const { id, at, effect, reasonCode } = row;
+  return { kind: 'decision', call: id, at, ...aboutRow(row), effect, reasonCode };
+}
+
+function aboutRow({ agent, verb, resource, namespace, name, command }: CallRow): TailCall {
+  return { agent, verb, resource, namespace, name, command };
 }
 
 /** An event as people read it. Exported for its test. */

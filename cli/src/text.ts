@@ -5,8 +5,12 @@
 const unseen = String.raw`\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0\u2065`;
 const unseenInText = new RegExp(`(?![\\n\\t])[${unseen}]`, 'gu');
 
-/** Whether a text holds something that `printable` or `onOneLine` would show in place of itself. */
-export const holdsUnseen = (text: string): boolean => new RegExp(`[${unseen}]`, 'u').test(text);
+const anyUnseen = new RegExp(`[${unseen}]`, 'u');
+
+/** Whether a text holds something that is written as an escape on one line. */
+export function holdsUnseen(text: string): boolean {
+  return anyUnseen.test(text);
+}
 
 /**
  * Makes control characters and others that nobody sees visible: what an agent sent must not reach a person's terminal as

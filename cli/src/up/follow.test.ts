@@ -114,14 +114,16 @@ test('the bytes of one call are told line by line, each frame once, until it end
   publish(broker, id, 'outcome', end);
   await within('its end', ending);
   const at = '12:10:17.000';
+  const about = "demo: create pods/exec shop/web: sh -c 'ls; id'";
   assert.deepEqual(linesOf(text()), [
+    `12:10:16.123  ${about}  allow AllowedByRule  ${id}`,
     `${at}  stdout  one\\u001b[2J`,
     `${at}  stdout  two`,
     `${at}  stdout  €`,
     `${at}  stdin  exit`,
     `${at}  connection 1 to port 80 closed: 3 bytes in, 4 bytes out`,
     `${at}  body  a log`,
-    `${at}  a call from before  completed 101, exit code 3 after 5.0 ms  ${id}`,
+    `${at}  ${about}  completed 101, exit code 3 after 5.0 ms  ${id}`,
   ]);
   await until('the end of its connection', () => opened.every(({ nats }) => nats.isClosed()));
   assert.equal(opened.length, 1);
@@ -138,13 +140,18 @@ test('as JSON the bytes are text, or base64 where they are none by themselves', 
   await within('its end', ending);
   const events = linesOf(text()).map((line) => JSON.parse(line) as TailEvent);
   const common = { kind: 'channel', call: id, at: '2026-11-23T12:10:17.000Z', channel: 'stdout', offset: 0 };
-  assert.deepEqual(events.slice(0, 2), [
+  assert.deepEqual(events.slice(1, 3), [
     { ...common, text: '€' },
     { ...common, bytesBase64: '/wA=' },
   ]);
   assert.deepEqual(
-    events.slice(2).map(({ kind }) => kind),
-    ['outcome'],
+    events.map((event) => [event.kind, 'agent' in event ? event.agent : '']),
+    [
+      ['decision', 'demo'],
+      ['channel', ''],
+      ['channel', ''],
+      ['outcome', 'demo'],
+    ],
   );
 });
 
@@ -190,7 +197,7 @@ test('a call that is not there, one that has ended, and a call with an agent are
 });
 
 test('a long line is shortened', () => {
-  const text = new FollowedText('lines').text({
+  const text = new FollowedText('lines').bytes({
     kind: 'channel',
     call: id,
     at: '2026-11-23T12:10:17.000Z',

@@ -319,6 +319,8 @@ export type RecordsQuestion =
       readonly call: string;
       /** An answer holds what fits one message; `null` to start. */
       readonly after: Cursor | null;
+      /** Sizes of bodies alone: what many frames carry need not be read to say how much it is. Default: bodies as well. */
+      readonly bodies?: 'sizes';
     }
   | {
       readonly kind: 'ledgers';

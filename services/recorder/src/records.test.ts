@@ -277,6 +277,22 @@ test('frames come in answers of what fits one message, each once', async () => {
   ]);
 });
 
+test('frames come without their bodies where only sizes are asked for, far more of them in an answer', async () => {
+  const place = { ledger: 'i-sizes', call: callId(701), session: sessionId(701), kind: 'channel' } as const;
+  const bytes = Buffer.alloc(200_000, 'x');
+  await store.insert(
+    Array.from({ length: 20 }, (_, seq) => stored({ ...place, seq: seq + 1, meta: { channel: 'stdout' }, bytes })),
+  );
+  const question = { kind: 'frames', call: callId(701), after: null } as const;
+  assert.ok((await ask(question)).more);
+  const { frames, more } = await ask({ ...question, bodies: 'sizes' });
+  assert.equal(more, false);
+  assert.deepEqual(
+    frames.map(({ seq, size, bytesBase64 }) => [seq, size, bytesBase64]),
+    Array.from({ length: 20 }, (_, seq) => [seq + 1, 200_000, '']),
+  );
+});
+
 test('a body of any size is read in parts', async () => {
   const bytes = Buffer.from(Array.from({ length: 3_900_000 }, (_, index) => index % 251));
   await store.insert([body('part', 1, 61, bytes)]);

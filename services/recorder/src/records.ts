@@ -53,11 +53,17 @@ export function openRecords(pool: Pool): Records {
    * Reads rows behind a place, as many as one answer holds. First their sizes are read, which takes no reading of
    * bodies; then all of the rows up to the place where the answer is full.
    */
-  async function page<T>(columns: string, where: string, params: object, after: Cursor): Promise<Page<T>> {
+  async function page<T>(
+    columns: string,
+    where: string,
+    params: object,
+    after: Cursor,
+    bodies: 'all' | 'sizes' = 'all',
+  ): Promise<Page<T>> {
     const place = { ...params, ledger: after.ledger, seq: after.seq };
     const behind = `${where} AND (ledger, seq) > ({ledger:String}, {seq:UInt64})`;
     const planned = await pool.select<PlannedRow>(
-      `SELECT ledger, seq, ${headCost} AS head, ${bodyCost} AS body
+      `SELECT ledger, seq, ${headCost} AS head, ${bodies === 'sizes' ? '0' : bodyCost} AS body
        FROM record WHERE ${behind} ORDER BY ledger, seq LIMIT ${plannedRows}`,
       place,
     );
@@ -68,7 +74,7 @@ export function openRecords(pool: Pool): Records {
       `SELECT ${columns}, ${body} FROM record
        WHERE ${behind} AND (ledger, seq) <= ({endLedger:String}, {endSeq:UInt64})
        ORDER BY ${rowOrder} LIMIT ${shownRows} BY ledger, seq`,
-      { ...place, endLedger: end.ledger, endSeq: end.seq, bodyBytes },
+      { ...place, endLedger: end.ledger, endSeq: end.seq, bodyBytes: bodies === 'sizes' ? 0 : bodyBytes },
     );
     return { rows, more };
   }
@@ -99,10 +105,10 @@ export function openRecords(pool: Pool): Records {
       );
     },
 
-    frames({ call, after }) {
+    frames({ call, after, bodies }) {
       const columns = `ledger, seq, call, ${isoTime('at')} AS at,
         toUnixTimestamp64Micro(stored_at) AS storedAtMicros, kind, offset, meta`;
-      return page<FrameRow>(columns, 'call = {call:String}', { call }, after ?? { ledger: '', seq: 0 });
+      return page<FrameRow>(columns, 'call = {call:String}', { call }, after ?? { ledger: '', seq: 0 }, bodies);
     },
 
     ledgers({ session }) {
