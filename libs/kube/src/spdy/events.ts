@@ -8,7 +8,7 @@ export interface SpdyEvents {
   replied(stream: number, headers: SpdyHeaders): void;
   /**
    * What the peer sent, in pieces as they come. They are views of what was pushed. `isEnded`: nothing follows; the
-   * bytes may then be empty. Say `consumed` once they are passed on, or dropped.
+   * bytes may then be empty. Say `consumed` once they are passed on.
    */
   data(stream: number, bytes: Buffer, isEnded: boolean): void;
   /** The stream is gone in both directions: by the peer, or because the peer broke its rules. */

@@ -313,16 +313,30 @@ test('the window of the connection binds all streams', () => {
 
 test('consumed bytes go back to the peer, of the stream and of the connection', () => {
   const end = new End('server');
-  end.session.push(Buffer.concat([new Peer().open(1)]));
+  end.session.push(new Peer().open(1));
   end.sent.length = 0;
-  for (let index = 0; index < 8; index += 1) end.session.consumed(1, 10_000);
-  const returned = end.sent.map((frame) => [frame.readUInt16BE(2), frame.readUInt32BE(8), frame.readUInt32BE(12)]);
-  assert.deepEqual(returned, [
-    [9, 0, 40_000],
-    [9, 1, 40_000],
-    [9, 0, 40_000],
-    [9, 1, 40_000],
+  for (let index = 0; index < 8; index += 1) end.session.push(dataFrame(1, 0, Buffer.alloc(10_000)));
+  assert.deepEqual(end.returned(), [
+    [0, 40_000],
+    [1, 40_000],
+    [0, 40_000],
+    [1, 40_000],
   ]);
+  end.session.reset(1);
+  assert.equal(end.returned().length, 4, 'nothing twice');
+});
+
+test('bytes of streams that are gone go back to the connection, whoever consumes them', () => {
+  const end = new End('server');
+  const peer = new Peer();
+  const bytes = dataFrame(1, 0, Buffer.alloc(20_000));
+  end.session.push(Buffer.concat([peer.open(1, [['unconsumed', '']]), bytes]));
+  end.session.reset(1);
+  assert.deepEqual(end.returned(), []);
+  end.session.push(bytes);
+  assert.deepEqual(end.returned(), [[0, 40_000]]);
+  end.session.consumed(1, 40_000);
+  assert.equal(end.returned().length, 1);
 });
 
 test('nothing is done to streams that are not open', () => {
@@ -353,12 +367,13 @@ function told(pieces: readonly Buffer[]): string[] {
   return end.events;
 }
 
-/** A session with what it told and what it sent. It replies to all but `unanswered`, and consumes all. */
+/** A session with what it told and what it sent. It replies to all but `unanswered`, and consumes all but `unconsumed`. */
 class End {
   readonly events: string[] = [];
   readonly sent: Buffer[] = [];
   readonly session: SpdySession;
   readonly #received = new Map<number, Buffer[]>();
+  readonly #unconsumed = new Set<number>();
 
   constructor(role: 'client' | 'server', limits: Partial<SpdyLimits> = {}) {
     const { events } = this;
@@ -369,6 +384,7 @@ class End {
         opened: (stream, headers, isEnded) => {
           events.push(`opened ${stream} ${[...headers].map((pair) => pair.join('=')).join(' ')}`);
           if (!headers.has('unanswered')) this.session.reply(stream);
+          if (headers.has('unconsumed')) this.#unconsumed.add(stream);
           if (isEnded) events.push(`ended ${stream}`);
         },
         replied: (stream) => events.push(`replied ${stream}`),
@@ -380,7 +396,7 @@ class End {
           else if (last?.startsWith(`data ${stream} `)) events[events.length - 1] = last + bytes.toString();
           else events.push(`data ${stream} ${bytes.toString()}`);
           if (isEnded) events.push(`ended ${stream}`);
-          this.session.consumed(stream, bytes.length);
+          if (!this.#unconsumed.has(stream)) this.session.consumed(stream, bytes.length);
         },
         reset: (stream, status) => events.push(`reset ${stream} ${status}`),
         goAway: () => events.push('goAway'),
@@ -398,6 +414,12 @@ class End {
   resets(): number[][] {
     const resets = this.sent.filter((frame) => frame.readUInt32BE(0) === 0x80030003);
     return resets.map((frame) => [frame.readUInt32BE(8), frame.readUInt32BE(12)]);
+  }
+
+  /** The windows that were returned, as stream and bytes. */
+  returned(): number[][] {
+    const updates = this.sent.filter((frame) => frame.readUInt32BE(0) === 0x80030009);
+    return updates.map((frame) => [frame.readUInt32BE(8), frame.readUInt32BE(12)]);
   }
 
   #data(stream: number): Buffer[] {

@@ -33,6 +33,8 @@ interface Stream {
   isClosed: boolean;
   /** Waits for the peer's window. */
   readonly held: Buffer[];
+  /** Told, and not consumed yet. */
+  unconsumed: number;
   /** Consumed, and not returned to the peer yet. */
   consumed: number;
 }
@@ -157,20 +159,24 @@ export class SpdySession {
     this.#out(wordsFrame(frameTypes.reset, stream, status));
   }
 
-  /** Gives the peer leave to send as many bytes more. */
+  /** Gives the peer leave to send as many bytes more. What a stream that is gone has not consumed is returned by itself. */
   consumed(stream: number, bytes: number): void {
-    if (this.#failure !== undefined) return;
-    this.#consumed += bytes;
-    if (this.#consumed >= returnedBytes) {
-      this.#out(wordsFrame(frameTypes.windowUpdate, 0, this.#consumed));
-      this.#consumed = 0;
-    }
     const known = this.#streams.get(stream);
-    if (known === undefined || known.hasGotEnd) return;
+    if (known === undefined) return;
+    known.unconsumed -= bytes;
+    this.#consume(bytes);
     known.consumed += bytes;
-    if (known.consumed < returnedBytes) return;
+    if (known.consumed < returnedBytes || known.hasGotEnd) return;
     this.#out(wordsFrame(frameTypes.windowUpdate, stream, known.consumed));
     known.consumed = 0;
+  }
+
+  /** Of the connection. */
+  #consume(bytes: number): void {
+    this.#consumed += bytes;
+    if (this.#consumed < returnedBytes) return;
+    this.#out(wordsFrame(frameTypes.windowUpdate, 0, this.#consumed));
+    this.#consumed = 0;
   }
 
   /** Keeps a connection from looking idle; the answer is dropped. */
@@ -199,6 +205,7 @@ export class SpdySession {
       hasSentEnd: start.isEnding,
       isClosed: false,
       held: [],
+      unconsumed: 0,
       consumed: 0,
     };
     this.#streams.set(id, stream);
@@ -210,6 +217,7 @@ export class SpdySession {
     if (!this.#streams.delete(stream.id)) return;
     stream.isClosed = true;
     stream.held.length = 0;
+    this.#consume(stream.unconsumed);
     if (this.#isPeers(stream.id)) this.#taken -= 1;
   }
 
@@ -269,8 +277,9 @@ export class SpdySession {
   #dataPart(bytes: Buffer, isLast: boolean): void {
     const stream = this.#current;
     // It may have been reset between two parts of one frame. Its bytes count for the connection all the same.
-    if (stream === undefined || stream.isClosed) this.consumed(0, bytes.length);
-    else if (isLast && this.#currentEnds) this.#ended(stream, bytes);
+    if (stream === undefined || stream.isClosed) return this.#consume(bytes.length);
+    stream.unconsumed += bytes.length;
+    if (isLast && this.#currentEnds) this.#ended(stream, bytes);
     else if (bytes.length > 0) this.#events.data(stream.id, bytes, false);
   }
 
