@@ -66,11 +66,13 @@ for (const [what, framing, text, expected] of cases) {
   });
 }
 
-test('watch events come out as soon as they are whole', () => {
+test('watch events come out as soon as they are whole, and the ends of their lines with them', () => {
   const splitter = new Splitter('watch', limit);
   assert.deepEqual(splitter.push(Buffer.from('{"type":"ADDED"')), []);
-  const [piece] = splitter.push(Buffer.from('}'));
-  assert.equal(piece?.bytes.toString(), '{"type":"ADDED"}');
+  const pushed = (text: string): string[] => splitter.push(Buffer.from(text)).map(({ bytes }) => bytes.toString());
+  assert.deepEqual(pushed('}'), ['{"type":"ADDED"}']);
+  assert.deepEqual(pushed('\n'), ['\n']);
+  assert.deepEqual(pushed('{"type":"DELETED"}\n'), ['{"type":"DELETED"}', '\n']);
 });
 
 const broken: readonly (readonly [what: string, framing: Framing, text: string])[] = [

@@ -60,6 +60,8 @@ export class Splitter {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
     const pieces: Piece[] = [];
     this.#scan(pieces);
+    // Some clients take an event when its line is whole: the line feed behind it must not wait for the next event.
+    if (this.#valueDepth === 0 && !this.#inValue) this.#hand(pieces, 'between', this.#at);
     if (this.#start > 0) {
       this.#buffer = this.#buffer.subarray(this.#start);
       this.#at -= this.#start;

@@ -152,7 +152,7 @@ export function upstreamHeaders(
     if (accept !== '') headers['accept'] = accept;
   } else if (isStreamOf(canonical.attributes)) {
     // With any media type named, an API server answers 406 instead of switching protocols.
-  } else if (canonical.attributes.subresource === 'log') {
+  } else if (['log', 'proxy'].includes(canonical.attributes.subresource)) {
     headers['accept'] = accept === '' ? '*/*' : accept;
   } else {
     const json = jsonAccept(accept);

@@ -1,0 +1,138 @@
+// Every kubectl through Sluice, over WebSocket and over SPDY, on a real cluster: what a script of exec, attach, logs,
+// port-forward and cp sees there without Sluice, it sees with it. The script needs some pods, and says `ok` or `FAIL` of
+// each thing it tries.
+//
+// SLUICE_E2E_STREAM_TEST=PATH   the script
+// SLUICE_E2E_KUBECTLS=PATHS     the kubectls, parted by colons; default: the one on PATH
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import { openUpstream, removeScratch, repository, Sluice, scratch, type Upstream } from '@sluice/testing';
+
+const script = process.env['SLUICE_E2E_STREAM_TEST'] ?? '';
+/** Things that the script tries. */
+const tried = 31;
+/** Most of the time it sleeps. */
+const atOnce = 3;
+const dir = scratch();
+let upstream: Upstream;
+
+interface Program {
+  readonly path: string;
+  /** `1.36.4`. */
+  readonly version: string;
+}
+
+const programs = (process.env['SLUICE_E2E_KUBECTLS'] || 'kubectl').split(delimiter).map((path): Program => {
+  const { stdout, error } = spawnSync(path, ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
+  if (error !== undefined) throw error;
+  const { clientVersion } = JSON.parse(stdout) as { clientVersion: { gitVersion: string } };
+  return { path, version: clientVersion.gitVersion.replace(/^v/, '') };
+});
+const newest = programs.toSorted((a, b) => a.version.localeCompare(b.version, 'en', { numeric: true })).at(-1);
+
+/** What the script says of what it tried. */
+interface Verdict {
+  readonly passed: readonly string[];
+  readonly failed: readonly string[];
+  readonly output: string;
+}
+
+/** The script with a port, a file and a line of its own: several run at once, against the same pods. */
+async function ownScript(id: string): Promise<string> {
+  const given = readFileSync(script, 'utf8');
+  const own = [
+    ['18080', String(await freePort())],
+    ['web:/tmp/big', `web:/tmp/big-${id}`],
+    ['echo two;', `echo two-${id};`],
+    ['"got: two"', `"got: two-${id}"`],
+  ] as const;
+  const made = own.reduce((now, [from, to]) => now.replaceAll(from, to), given);
+  for (const [from] of own) assert.ok(given.includes(from), `the script has a ${from}`);
+  const back = own.reduce((now, [from, to]) => now.replaceAll(to, from), made);
+  assert.equal(back, given, 'nothing else is another');
+  return made;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Runs the script with one kubectl, through a Sluice. */
+async function play(sluice: Sluice, { path, version }: Program): Promise<Verdict> {
+  const id = version.replaceAll(/[^0-9a-z]/g, '-');
+  const home = join(sluice.home, `stream-test-${id}`);
+  const bin = join(home, 'bin');
+  mkdirSync(bin, { recursive: true });
+  const which = path.includes('/') ? path : spawnSync('which', [path], { encoding: 'utf8' }).stdout.trim();
+  symlinkSync(which, join(bin, 'kubectl'));
+  const file = join(home, 'stream-test.sh');
+  writeFileSync(file, await ownScript(id));
+  const env = {
+    ...process.env,
+    HOME: home,
+    KUBECONFIG: sluice.agentKubeconfig,
+    PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}`,
+  };
+  const child = spawn('bash', [file], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const said = (word: string): string[] =>
+    [...stdout.matchAll(new RegExp(`^ {2}${word} +(.*?)(?:: (?:want|no) \\[.*)?$`, 'gm'))].map(([, name = '']) => name);
+  return { passed: said('ok'), failed: said('FAIL'), output: `${stdout}\n${stderr}` };
+}
+
+before(async () => {
+  assert.notEqual(script, '', 'SLUICE_E2E_STREAM_TEST names the script');
+  upstream = await openUpstream(dir);
+  assert.equal(upstream.kind, 'real', 'SLUICE_E2E_KUBECONFIG names a cluster');
+});
+
+after(async () => {
+  await upstream?.close();
+  removeScratch(dir);
+});
+
+void describe('where a policy allows everything that the script tries', { concurrency: atOnce }, () => {
+  let sluice: Sluice;
+
+  before(async () => {
+    const policies = join(import.meta.dirname, 'policies', 'streams.yaml');
+    sluice = await Sluice.start({
+      home: join(dir, 'home'),
+      flags: ['--kubeconfig', upstream.kubeconfig, '--policies', policies],
+    });
+  });
+
+  after(() => sluice?.stop());
+
+  for (const program of programs) {
+    test(`kubectl ${program.version} sees no difference`, async () => {
+      const { passed, failed, output } = await play(sluice, program);
+      assert.deepEqual(failed, [], output);
+      assert.equal(passed.length, tried, output);
+    });
+  }
+});
+
+test(`under the policies that Sluice ships, proxies and interactive shells fail and nothing else does`, async () => {
+  const sluice = await Sluice.start({
+    home: join(dir, 'shipped'),
+    flags: ['--kubeconfig', upstream.kubeconfig, '--policies', join(repository, 'deploy', 'examples', 'policies')],
+  });
+  const { passed, failed, output } = await play(sluice, newest as Program);
+  const shells = ['exec -it: pty', 'exec -it: initial size', 'exec -it: resize', 'exec -it: exit code'];
+  assert.deepEqual(failed, [...shells, ...shells, 'pods/proxy', 'top of kubelet stats'], output);
+  assert.equal(passed.length, tried - failed.length, output);
+  await sluice.stop();
+});
