@@ -7,14 +7,14 @@ import { Refusal } from './refusal.ts';
 export interface Bound {
   /** Aborts with the `Refusal` that names why the call is cut. */
   readonly cut: AbortSignal;
-  release(): void;
+  readonly release: () => void;
 }
 
 /** By which right a call runs. */
 export interface Right {
   readonly decision: Allow;
   /** Asks again, for what is in force now. Throws `Refusal`. */
-  decideAgain(): Promise<Decision>;
+  readonly decideAgain: () => Promise<Decision>;
   /** When the approval ends by which it runs: milliseconds since the epoch. */
   readonly grantEndsMs?: number | undefined;
 }
@@ -41,11 +41,11 @@ export function bind({ live }: { readonly live: LiveCalls }, call: Call, right: 
   const { id, session } = call.record;
   const isStream = call.pod !== undefined;
   const forget = isLive(call.canonical.attributes)
-    ? live.add({ id, session, isStream, decision, cut, decideAgain: () => decideAgain() })
+    ? live.add({ id, session, isStream, decision, cut, decideAgain })
     : undefined;
   return {
     cut: cutter.signal,
-    release() {
+    release: () => {
       forget?.();
       for (const timer of timers) clearTimeout(timer);
     },

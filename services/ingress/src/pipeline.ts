@@ -90,8 +90,7 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       if (upgrade !== undefined) {
         stream = new StreamCall(parts, call, upgrade);
         await stream.carry();
-      } else if (isStreamOnly(canonical.attributes)) throw new Refusal('UpgradeRequired', upgradeRequired);
-      else await exchange(parts, call, request, response);
+      } else await exchange(parts, call, request, response);
       // A call whose agent left before an answer came has no other end.
       call.record.outcome('aborted', 0);
     } catch (error) {
@@ -117,6 +116,7 @@ async function exchange(parts: PipelineParts, call: Call, request: Request, resp
   const decision = await ask(question.request, question.body);
   await call.decided(decision, maskClient);
   if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+  if (isStreamOnly(call.canonical.attributes)) throw new Refusal('UpgradeRequired', upgradeRequired);
   const granted = decision.effect === 'ask' ? await hold(call, decision, goneSignal(response)) : undefined;
   const allow = decision.effect === 'ask' ? (granted as Granted).decision : decision;
   await failpoint('before-ack');

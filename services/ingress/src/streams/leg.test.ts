@@ -34,7 +34,7 @@ test('pieces of one channel come together, and the order of channels stays', asy
 
 test('a source is held back while too much waits, and goes on when half of it is taken', async () => {
   const { legs, flow, say } = queue();
-  say('stdout', 'x'.repeat(600));
+  say('stdout', 'x'.repeat(500));
   say('stderr', 'y'.repeat(300));
   assert.deepEqual(flow, []);
   say('stdout', 'z'.repeat(300));

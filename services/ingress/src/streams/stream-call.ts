@@ -78,7 +78,11 @@ export class StreamCall {
       const request = granted?.request ?? question.request;
       return ask(port === undefined ? request : { ...request, port }, question.body);
     };
-    const bound = bind(this.#parts, call, { decision: allow, decideAgain, grantEndsMs: granted?.expiresAtMs });
+    const bound = bind(this.#parts, call, {
+      decision: allow,
+      decideAgain: () => decideAgain(),
+      grantEndsMs: granted?.expiresAtMs,
+    });
     let end: 'known' | 'unknown' = 'unknown';
     try {
       await this.#open(allow, bound, pod, decideAgain);

@@ -61,7 +61,7 @@ export class Upgrade {
     response.assignSocket(this.#socket);
     // No parser reads this connection any more, so nothing can follow the answer.
     response.on('finish', () => this.#socket.destroySoon());
-    this.response = response as Response;
+    this.response = response;
   }
 
   /** Looks whether it could be accepted, before anything comes of it. Throws `Refusal` (`StreamNotReadable`). */
