@@ -144,9 +144,7 @@ test('explain of a command says what it would be, and its grade', async () => {
   for (const [rest, effect, grade] of [
     [['--', 'ls', '-la', '/'], 'allow', 'plain'],
     [['--', 'sh', '-c', 'r\\m -r""f /data'], 'deny', 'plain'],
-    [['--', 'python3', '-c', 'x'], 'ask', 'opaque'],
-    [['--stdin', '--', 'sh'], 'ask', 'interactive'],
-    [['--tty', '--', 'ls'], 'ask', 'interactive'],
+    [['--tty', '--stdin', '--', 'sh'], 'ask', 'interactive'],
   ] as const) {
     const { stdout } = await offline(...onExec, ...rest);
     const decision = JSON.parse(stdout) as { effect: string; grade: string };
