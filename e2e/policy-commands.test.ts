@@ -138,6 +138,28 @@ test('explain says who may approve what asks, how long the call waits, and how l
   assert.match(otherwise.stdout, /^reviewers +anyone$.*^hold +1m$.*^expires +30m$/ms);
 });
 
+test('explain of a command says what it would be, and its grade', async () => {
+  const about = ['explain', '--as', 'demo', '--verb', 'create', '-n', 'shop', '--name', 'web', '--policies', examples];
+  const onExec = [...about, '--resource', 'pods/exec', '--json'];
+  for (const [rest, effect, grade] of [
+    [['--', 'ls', '-la', '/'], 'allow', 'plain'],
+    [['--', 'sh', '-c', 'r\\m -r""f /data'], 'deny', 'plain'],
+    [['--tty', '--stdin', '--', 'sh'], 'ask', 'interactive'],
+  ] as const) {
+    const { stdout } = await offline(...onExec, ...rest);
+    const decision = JSON.parse(stdout) as { effect: string; grade: string };
+    assert.deepEqual([decision.effect, decision.grade], [effect, grade]);
+  }
+  const pod = join(dir, 'pod.json');
+  writeFileSync(pod, '{"spec":{"containers":[],"imagePullSecrets":[{"name":"registry"}]}}');
+  const near = await offline(...onExec, '--pod', pod, '--', 'ls');
+  assert.equal((JSON.parse(near.stdout) as { rule: string }).rule, 'secrets-are-near');
+  const forward = await offline(...about, '--resource', 'pods/portforward', '--port', '22');
+  assert.match(forward.stdout, /^effect +deny$.*at port 22: no rule allows it/ms);
+  const other = await offline(...about, '--resource', 'pods', '--tty');
+  assert.deepEqual([other.code, /^sluice: a command, --tty, .* are for pods\/exec/.test(other.stderr)], [1, true]);
+});
+
 test('explain of a condition looks at the object it is given', async () => {
   const create = [
     'explain',

@@ -140,6 +140,23 @@ for (const policy of policies) {
   });
 }
 
+test('the tier of the policy for tests of streams has the rights for it, with those that are for tests only', () => {
+  const e2e = (path: string): string => readFileSync(new URL(`../../../e2e/${path}`, import.meta.url), 'utf8');
+  const result = compile([{ name: 'streams.yaml', text: e2e('policies/streams.yaml') }], [issuer]);
+  assert.ok(result.kind === 'set');
+  const extra = parseAllDocuments(e2e('rbac/streams.yaml')).map((document) => document.toJS() as RbacObject);
+  const rules = [...rulesOf('sluice:demo'), ...extra.flatMap((object) => object.rules ?? [])];
+  const wanted = result.set.policies.flatMap(letThrough).filter(([verb, resource]) => verb !== '*' && resource !== '*');
+  assert.deepEqual(
+    wanted.filter(([verb, resource]) => !grants(rules, verb, ...rbacName(resource))),
+    [],
+  );
+  for (const resource of ['pods/proxy', 'services/proxy', 'nodes/proxy']) {
+    assert.ok(grants(rules, 'get', '', resource));
+    assert.ok(!grants(rulesOf('sluice:demo'), 'get', '', resource));
+  }
+});
+
 const writes = ['create', 'update', 'patch', 'delete', 'deletecollection'];
 /** What leads past Sluice or to more rights, and the tiers that may do any of it all the same. */
 const dangerous: readonly (readonly [readonly string[], string, string, readonly string[]])[] = [

@@ -21,12 +21,12 @@ const readsStdin: Insides = { ...nothing, readsStdin: true };
 /** What a program makes of its arguments. */
 type Program = (args: Words, name: string) => Insides;
 
-/** Looks into a command. Its name is known; the programs are known by the last part of it, without a version. */
+/** Looks into a command. Its name is known; the programs are known by the last part of it, without a version or variant. */
 export function insides([written, ...args]: readonly [string, ...Argument[]]): Insides {
   const name = written.slice(written.lastIndexOf('/') + 1);
   // Another name of the program that runs already, and the loader, which runs any file.
   if (!/^[!-~]+$/.test(name) || /^\/proc\/.*\/exe$/.test(written) || /^ld([.-].*)?\.so/.test(name)) return maybe(args);
-  const program = programs.get(name) ?? programs.get(name.replace(/[-.]?\d[\d.]*$/, ''));
+  const program = programs.get(name) ?? programs.get(name.replace(/[-.\d].*$/s, ''));
   return program?.(args, name) ?? nothing;
 }
 
@@ -40,7 +40,9 @@ function maybe(args: Words): Insides {
     word !== null && /^[\w./][\w./:+-]*$/.test(word) ? [args.slice(index)] : [],
   );
   const scripts = first.flatMap((word) =>
-    word !== null && /[\s;&|(]/.test(word) ? [{ source: word, dialect: 'bash' as const }] : [],
+    word !== null && /[\s;&|(]/.test(word)
+      ? [{ source: word.replace(/^--?[\w-]+=/, ''), dialect: 'bash' as const }]
+      : [],
   );
   return { ...nothing, commands, scripts, isOpaque: true };
 }
@@ -86,9 +88,10 @@ function wrapper(options: Options, rewrite: Rewrite = (command) => ({ ...nothing
       if (idle.includes(word)) return nothing;
       seen.push(word);
       if (also?.test(word) || long.includes(word.replace(/=.*/s, '='))) continue;
-      const letters = /^-([^-]+)$/.exec(word)?.[1] ?? '-';
+      const letters = word === '-' ? word : (/^-([^-]+)$/.exec(word)?.[1] ?? '');
+      if (letters === '') return maybe(args);
       if (letters.split('').every((letter) => flags.includes(letter))) continue;
-      if (!values.includes(letters[0] ?? '')) return maybe(args);
+      if (!values.includes(letters.charAt(0))) return maybe(args);
       if (letters.length > 1) continue;
       at++;
       const value = args[at];
@@ -106,11 +109,11 @@ function wrapper(options: Options, rewrite: Rewrite = (command) => ({ ...nothing
   };
 }
 
-const busybox: Program = (args, name) => {
+const busybox: Program = (args) => {
   const [applet] = args;
   if (applet === undefined || applet === '--help' || applet === '--list') return nothing;
   if (applet === null || applet.startsWith('-')) return opaque;
-  return name === applet ? opaque : { ...nothing, commands: [args] };
+  return { ...nothing, commands: [args] };
 };
 
 /** `xargs`: what it reads becomes arguments. */
@@ -161,6 +164,8 @@ const shell: Program = (args, name) => {
   const dialect = dialects[name];
   let hasScript = false;
   let isForStdin = false;
+  // It reads files first, in which words may be redefined.
+  let isForPeople = false;
   let at = 0;
   for (; at < args.length; at++) {
     const word = args[at];
@@ -176,6 +181,7 @@ const shell: Program = (args, name) => {
     if (!/^[abefhilmnopstuvxBCEHPcO]+$/.test(letters)) return maybe(args);
     if (sign === '-' && letters.includes('c')) hasScript = true;
     if (sign === '-' && letters.includes('s')) isForStdin = true;
+    if (sign === '-' && letters.includes('i')) isForPeople = true;
     // Each of them takes a word.
     at += letters.replaceAll(/[^oO]/g, '').length;
   }
@@ -183,7 +189,7 @@ const shell: Program = (args, name) => {
   if (hasScript) {
     if (source === undefined || source === null) return maybe(args);
     const scripts = [{ source, dialect: dialect ?? 'bash' }];
-    return { ...nothing, scripts, isOpaque: dialect === undefined, parameters: parameters.slice(1) };
+    return { ...nothing, scripts, isOpaque: dialect === undefined || isForPeople, parameters: parameters.slice(1) };
   }
   // A file with a script may hold anything.
   return source === undefined || isForStdin ? readsStdin : maybe(args);
@@ -219,7 +225,7 @@ const awk: Program = (args) => {
   return isSafe ? nothing : opaque;
 };
 
-/** Prints, deletes, quits, translates or substitutes, at lines or at a simple pattern; writes and runs nothing. */
+/** In a pattern space: prints, deletes, quits, translates or substitutes, at lines or at a simple pattern; writes and runs nothing. */
 const sedForm =
   /^((\d+|\$|\/([^/\\\n]|\\[^\n])+\/)(,(\d+|\$|\/([^/\\\n]|\\[^\n])+\/))?!?)?([pdq=]|s([/|,#:@%])((?!\8)[^\\\n]|\\[^\n])*\8((?!\8)[^\\\n]|\\[^\n])*\8[gpIi\d]*)$/;
 
@@ -230,7 +236,7 @@ const sed: Program = (args) => {
   for (; args[at]?.startsWith('-') && args[at] !== '-'; at++) {
     const word = args[at] ?? '';
     if (word === '-e') scripts.push(args[++at] ?? null);
-    else if (!/^-[nErsuz]+$|^-i[.\w]*$/.test(word)) return opaque;
+    else if (!/^-[nErsuz]+$/.test(word)) return opaque;
   }
   if (scripts.length === 0) scripts.push(args[at++] ?? null);
   // Some read options anywhere.
@@ -352,7 +358,8 @@ const groups: readonly (readonly [names: string, program: Program])[] = [
   ['sed', sed],
   ['tar bsdtar gtar', tar],
   ['nc ncat netcat', unless(/^-\w*[ec]|^--(exec|sh-exec|lua-exec)/)],
-  ['sort', unless(/^--comp/)],
+  ['sort', unless(/^--comp|^-\w*o|^--o/)],
+  ['uniq', (args) => (args.filter((word) => word === null || !word.startsWith('-')).length > 1 ? opaque : nothing)],
   ['split', unless(/^--f/)],
   ['cpio pax', unless(/^--rsh|^--to|:/)],
   ['tcpdump', unless(/^-\w*z/)],
