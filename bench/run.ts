@@ -5,9 +5,11 @@ import { measureGate } from './gate.ts';
 import { measureMasking } from './masking.ts';
 import { measureRecorder } from './recorder.ts';
 import { measureRules } from './rules.ts';
+import { measureStreams } from './streams.ts';
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {
   gate: measureGate,
+  streams: measureStreams,
   rules: measureRules,
   recorder: measureRecorder,
   masking: measureMasking,
