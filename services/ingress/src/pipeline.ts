@@ -145,7 +145,7 @@ async function carry(
   parts: PipelineParts,
   { request, response, call, question, body, allow, granted }: Carried,
 ): Promise<void> {
-  const { assertInForce, ask, failpoint, forward, maskClient } = parts;
+  const { assertInForce, ask, failpoint, forward, maskClient, pods } = parts;
   const { agent, canonical, record } = call;
   const { impersonate, record: level, mask } = allow.obligations;
   const decideAgain = (): Promise<Decision> => ask(granted?.request ?? question.request, question.body);
@@ -157,6 +157,7 @@ async function carry(
   const isRecordFull = level === 'full';
   let end: 'known' | 'unknown' = 'unknown';
   try {
+    if (isLog(canonical.attributes)) await pods.learnSecretsOfLog(call, impersonate);
     await forward(request, response, outgoing, async (answer) => {
       end = 'known';
       await failpoint('after-first-upstream-byte');
@@ -174,11 +175,17 @@ async function carry(
   }
 }
 
+/** A pod prints what it is given. */
+function isLog(attributes: RequestAttributes): boolean {
+  return attributes.kind === 'resource' && attributes.resource === 'pods' && attributes.subresource === 'log';
+}
+
 /** What ends a call at its last step before the cluster has a byte of it. */
 const neverSent: ReadonlySet<ReasonCode> = new Set([
   'AuthorityChanged',
   'AuthorityLost',
   'ClusterUnreachable',
+  'MaskingUnavailable',
   'NotAcceptable',
 ]);
 

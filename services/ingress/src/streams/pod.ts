@@ -24,7 +24,9 @@ export interface Pods {
    * Has masking remember the values of the Secrets that a pod refers to, as if the agent had been shown their masks. Those
    * that neither Sluice nor the agent's tier may read stay unknown. Throws `Refusal` (`MaskingUnavailable`).
    */
-  learnSecrets(call: Call, known: KnownPod, impersonate: Impersonation): Promise<void>;
+  learnSecrets(call: Call, names: readonly string[], impersonate: Impersonation): Promise<void>;
+  /** The same for a call on a log, of whose pod nothing else is asked. */
+  learnSecretsOfLog(call: Call, impersonate: Impersonation): Promise<void>;
 }
 
 const json = { accept: 'application/json' } as const;
@@ -52,6 +54,29 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
     }
   };
 
+  const learnSecrets: Pods['learnSecrets'] = async (call, names, impersonate) => {
+    if (names.length === 0) return;
+    const { id } = call.record;
+    const tier = { ...json, ...impersonationHeaders(impersonate, call.agent, id) };
+    const readSecret = async (name: string): Promise<Buffer | null> => {
+      const target = `${podTarget(call).replace(/\/pods\/[^/]*$/, '/secrets/')}${encodeURIComponent(name)}`;
+      for (const headers of [json, tier]) {
+        const answer = await get({ target, call: id, headers }).catch(() => null);
+        if (answer?.status === 200) return answer.body;
+      }
+      return null;
+    };
+    const secrets = await Promise.all(names.slice(0, maxSecrets).map(readSecret));
+    try {
+      const as = { form: 'object', direction: 'shown' } as const;
+      for (const secret of secrets) {
+        if (secret !== null) await maskClient.values(subjectOf(call, 'secrets'), as, [raw(secret)]);
+      }
+    } catch (error) {
+      throw maskingFailed(error);
+    }
+  };
+
   return {
     async read(call) {
       const { status, body } = await readRaw(call);
@@ -76,31 +101,15 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
       throw new Refusal('ObjectChanged', 'the pod is another one than was decided about', 'Make the same call again.');
     },
 
-    async learnSecrets(call, known, impersonate) {
-      if (known.kind !== 'read' || known.pod.secrets.length === 0) return;
-      const { id } = call.record;
-      const tier = { ...json, ...impersonationHeaders(impersonate, call.agent, id) };
-      const readSecret = async (name: string): Promise<Buffer | null> => {
-        const target = `${podTarget(call).replace(/\/pods\/[^/]*$/, '/secrets/')}${encodeURIComponent(name)}`;
-        for (const headers of [json, tier]) {
-          const answer = await get({ target, call: id, headers }).catch(() => null);
-          if (answer?.status === 200) return answer.body;
-        }
-        return null;
-      };
-      const secrets = await Promise.all(known.pod.secrets.slice(0, maxSecrets).map(readSecret));
-      try {
-        const as = { form: 'object', direction: 'shown' } as const;
-        for (const secret of secrets) {
-          if (secret !== null) await maskClient.values(subjectOf(call, 'secrets'), as, [raw(secret)]);
-        }
-      } catch (error) {
-        throw maskingFailed(error);
-      }
+    learnSecrets,
+
+    async learnSecretsOfLog(call, impersonate) {
+      const answer = await readRaw(call);
+      const found = answer.status === 200 ? parsed(answer.body) : null;
+      if (found !== null) await learnSecrets(call, found.pod.secrets, impersonate);
     },
   };
 }
-
 /** The pod of a call on one of its subresources. */
 function podTarget(call: Call): string {
   const [path = ''] = call.canonical.target.canonical.split('?', 1);

@@ -182,7 +182,7 @@ export class StreamCall {
       await this.#completed();
       return;
     }
-    const learned = pods.learnSecrets(call, pod, impersonate);
+    const learned = pods.learnSecrets(call, pod.kind === 'read' ? pod.pod.secrets : [], impersonate);
     learned.catch(() => undefined);
     const connected = await connect.channels(connecting);
     if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
