@@ -4,7 +4,7 @@ import { type Anchor, Anchors } from './anchors.ts';
 import { byteClass, runEnd } from './byte-class.ts';
 import { type Detector, detectors } from './detectors.ts';
 import type { Finding, FindSecrets } from './finding.ts';
-import { isMask, type Until } from './secret-bytes.ts';
+import { isBinary, isMask, type Until } from './secret-bytes.ts';
 
 /** A finding, and how it goes on where it reaches the end of the bytes. */
 export interface OpenFinding extends Finding {
@@ -38,6 +38,14 @@ export interface Pace {
 /** Of what is typed so many bytes of a secret have to be there before it is held. */
 export const typingBytes = 4;
 
+/**
+ * These go by a name of a few letters, or less. In bytes that are no text such a name comes by chance, every few dozen
+ * megabytes, and a mask there would only break what it stands in.
+ */
+const byNames: ReadonlySet<DetectorName> = new Set<DetectorName>(['assigned', 'authorization', 'url-password']);
+/** So many bytes before a name, and of the value behind it, tell whether they are a text. */
+const around = 16;
+
 /** Looks at all bytes. */
 export function scan(bytes: Buffer, { isEnd, isTyped }: Pace): Scan {
   const found: OpenFinding[] = [];
@@ -56,6 +64,11 @@ export function scan(bytes: Buffer, { isEnd, isTyped }: Pace): Scan {
       return;
     }
     if (verdict.end <= verdict.start || isMask(bytes, verdict.start)) return;
+    if (
+      byNames.has(row.name) &&
+      isBinary(bytes, Math.max(0, start - around), Math.min(verdict.end, verdict.start + around))
+    )
+      return;
     seen[row.index] = Math.max(seen[row.index] as number, verdict.end);
     found.push({ ...verdict, by: row.name });
   });

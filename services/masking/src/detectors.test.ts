@@ -115,3 +115,17 @@ for (const text of hostile) {
     assert.ok(small > 0 && large < small * 16, `${small} reads of 2 kB, ${large} of 16 kB`);
   });
 }
+
+test('what looks like a name in bytes that are no text is none', () => {
+  const binary = Buffer.from('bf228ce714810594db5077445103106cf4', 'hex');
+  const found = (before: Buffer, text: string): number =>
+    findSecrets(Buffer.concat([before, Buffer.from(text, 'latin1')]), []).length;
+  for (const text of ['wDPwDQ=\x01\x106\xcf)\xf4\x8e', 'token:hunter22\x01\xfe\xff', '://a\x80:b\xff@c']) {
+    assert.equal(found(Buffer.concat([binary, binary]), text), 0, text);
+  }
+  // A few umlauts, signs of any alphabet, colours and the padding of archives may stand before a name.
+  for (const before of ['Gr\xfc\xdfe, Frosch: ', '\x1b[31m', '\x12\x08', '\0'.repeat(16)])
+    assert.equal(found(Buffer.from(before, 'latin1'), 'password=hunter22'), 1, before);
+  assert.equal(found(Buffer.from('пароль базы данных — '), 'password=hunter22'), 1);
+  assert.equal(found(Buffer.from('秘密'.repeat(8)).subarray(1), 'password=hunter22'), 1);
+});

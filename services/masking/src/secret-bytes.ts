@@ -115,3 +115,26 @@ export function isPlaceholder(bytes: Buffer, start: number, end: number): boolea
 export function beginsPlaceholder(bytes: Buffer, start: number): boolean {
   return isMask(bytes, start) || /^(\$|<|\{|\(|\[|%[({%]|\*|`|&)/.test(bytes.toString('latin1', start, start + 2));
 }
+
+/** A NUL says nothing: archives fill up with it. */
+const noTextBytes = byteClass('\x01-\x06\x0e-\x1a\x1c-\x1f\x7f');
+
+/** Whether bytes are of an image, an archive or the like: at least three among them stand in no text, in UTF-8 or ASCII. */
+export function isBinary(bytes: Buffer, from: number, to: number): boolean {
+  let odd = 0;
+  for (let at = from; at < to && odd < 3; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 0x80) {
+      odd += noTextBytes[byte] as number;
+      continue;
+    }
+    const more = byte >= 0xf5 ? 0 : byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc2 ? 1 : 0;
+    const end = Math.min(runEnd(bytes, at + 1, continuing, at + 1 + more), to);
+    // A character may have begun before the first byte, and may end behind the last.
+    if (more > 0 && (end === at + 1 + more || end === to)) at = end - 1;
+    else if (at >= from + 3 || continuing[byte] === 0) odd++;
+  }
+  return odd >= 3;
+}
+
+const continuing = byteClass('\x80-\xbf');

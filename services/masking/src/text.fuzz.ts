@@ -57,7 +57,8 @@ function planted(input: Buffer): { readonly text: Buffer; readonly gone: readonl
     let part = input.subarray(at, at + 1);
     if (input[at] === plant && at + 1 < input.length) {
       const [text, secret] = secrets[(input[++at] as number) % secrets.length] as readonly [string, string];
-      part = Buffer.from(`\n${text}\n`);
+      // In bytes that are no text a name is none.
+      part = Buffer.from(`${' '.repeat(16)}\n${text}\n`);
       gone.push(secret);
     }
     parts.push(part);
