@@ -1,6 +1,7 @@
 // Cluster connections: where a cluster is, and the credentials Sluice has there. The one module that uses
 // @kubernetes/client-node.
 import { Agent, type RequestOptions } from 'node:https';
+import { createSecureContext } from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node';
 import { ConfigError } from './env.ts';
 
@@ -74,9 +75,10 @@ export function loadConnection(path: string, context: string): ClusterConnection
     // A pool per client certificate: a renewed certificate must not ride an old connection.
     const identity = String(cert ?? '');
     if (pool?.identity !== identity) {
-      const given = Object.entries({ ca, cert, key, servername }).filter(([, value]) => value !== undefined);
+      // Made once: it reads certificates, and every stream takes a connection of its own.
+      const secureContext = createSecureContext({ ca, cert, key });
       // No limit on sockets: each watch holds one, and a limit would make every other call wait for them.
-      pool = { identity, agent: new Agent({ keepAlive: true, ...Object.fromEntries(given) }) };
+      pool = { identity, agent: new Agent({ keepAlive: true, secureContext, ...(servername && { servername }) }) };
     }
     const headers: Record<string, string> = {};
     for (const [name, value] of Object.entries(options.headers ?? {})) {

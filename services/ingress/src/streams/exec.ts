@@ -113,7 +113,8 @@ class Pumps implements CallOver {
       return 'more';
     });
     for (const channel of outputs) {
-      if (this.#texts.has(channel)) await this.#toAgent(channel, await this.#text(channel).flush());
+      // A text that holds nothing back has nothing more to give.
+      if (this.#texts.get(channel)?.isHolding === true) await this.#toAgent(channel, await this.#text(channel).flush());
     }
     if (end === 'gone')
       throw new Refusal('EffectUnknown', 'the connection to the cluster broke before the command had ended');
@@ -209,7 +210,8 @@ class Pumps implements CallOver {
     const { agent, cluster, record, maskClient, subject } = this.#running;
     record.facts.exitCode = cluster.hasStatus ? exitCodeOf(status) : status.length === 0 ? 0 : null;
     const translated = endFor(status, cluster, agent);
-    const masked = Buffer.from(await maskedText(maskClient, subject, translated.toString()));
+    const text = translated.toString();
+    const masked = Buffer.from(text === success ? text : await maskedText(maskClient, subject, text));
     await record.claim(masked.length, this);
     this.throwIfOver();
     if (masked.length > 0) record.output('error', masked);
@@ -220,6 +222,8 @@ class Pumps implements CallOver {
   }
 }
 
+/** How API servers say that a command succeeded: nothing in it could be masked. */
+const success = '{"metadata":{},"status":"Success"}';
 const inputs: readonly Channel[] = ['stdin'];
 const outputs: readonly Channel[] = ['stdout', 'stderr'];
 
