@@ -17,7 +17,7 @@ test('so is the page of detectors', () => {
 });
 
 test('every reason code is given somewhere, and drawn in the lifecycle', () => {
-  const code = globSync('services/*/src/*.ts', { cwd: root })
+  const code = globSync('services/*/src/**/*.ts', { cwd: root })
     .filter((file) => !file.endsWith('.test.ts'))
     .map(read)
     .join('\n');
@@ -26,6 +26,15 @@ test('every reason code is given somewhere, and drawn in the lifecycle', () => {
     assert.ok(code.includes(`'${reason}'`), `${reason} is never given`);
     if (!reason.startsWith('AllowedBy'))
       assert.ok(drawing.includes(`\`${reason}\``), `${reason} is not in docs/lifecycle.md`);
+  }
+});
+
+test('each test that the lifecycle names is there', () => {
+  const rows = [...read('docs/lifecycle.md').matchAll(/`([\w-]+\.test\.ts)`: (.+) \|$/gm)];
+  assert.ok(rows.length > 0);
+  for (const [, file = '', name = ''] of rows) {
+    const [path = file] = globSync(`{services/*/src,e2e}/**/${file}`, { cwd: root });
+    assert.ok(read(path).includes(name), `${file} has no test "${name}"`);
   }
 });
 
