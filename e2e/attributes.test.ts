@@ -110,8 +110,12 @@ for (const [protocol, send] of [
       const status = await send(vector);
       // Sluice understands these, and refuses them for what they ask.
       if (status === 403 && /secrets\?.*fieldSelector/.test(vector.target)) continue;
-      assert.equal(cluster.requests.length, 1, `${vector.method} ${vector.target}: ${status}`);
-      byCall.set(String(cluster.requests[0]?.headers['audit-id']), vector);
+      // A stream that does not ask for a protocol that can carry it goes nowhere.
+      if (status === 400 && /\/(exec|attach|portforward)\b/.test(decodeURIComponent(vector.target))) continue;
+      // Of the pod of a log Sluice itself asks.
+      const sent = cluster.requests.filter(({ headers }) => headers['user-agent'] !== 'sluice');
+      assert.equal(sent.length, 1, `${vector.method} ${vector.target}: ${status}`);
+      byCall.set(String(sent[0]?.headers['audit-id']), vector);
     }
     const rows = await until('all calls in the record', async () => {
       const found = (await sluice.calls()).filter(({ id }) => byCall.has(id));
