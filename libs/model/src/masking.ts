@@ -72,6 +72,9 @@ export type MaskReply =
     }
   | { readonly kind: 'unreadable' | 'tooLarge' };
 
+/** How every mask begins, as text. */
+export const maskPrefix = 'sluice-mask:v1:';
+
 /** A message, taken apart. */
 export interface Message<Head> {
   readonly head: Head;
