@@ -1,4 +1,5 @@
 // A port-forward that runs: each connection is decided when it is opened, recorded, and carried as it is.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SpdyError, SpdySession } from '@sluice/kube';
 import type { Decision } from '@sluice/model';
 import { type MaskClient, type MaskSubject, maskedText } from '../mask-client.ts';
@@ -27,6 +28,8 @@ export interface Forwarding {
   readonly cut: AbortSignal;
 }
 
+const lastWordsMs = 300;
+
 /** Carries connections until one side leaves. Throws what `cut` says, once the agent was told. */
 export async function forward(forwarding: Forwarding): Promise<void> {
   const { agent, cluster, cut } = forwarding;
@@ -37,6 +40,13 @@ export async function forward(forwarding: Forwarding): Promise<void> {
     forwards.start();
     if (!over.aborted) await new Promise((resolve) => over.addEventListener('abort', resolve));
     forwards.stop(cut.aborted ? `sluice: ${(cut.reason as Refusal).message}` : '');
+    carrier.destroy();
+    // kubectl ends with its connection, and may not have come to print what it was told.
+    if (cut.aborted && !agent.carrier.gone.aborted)
+      await Promise.race([
+        sleep(lastWordsMs),
+        new Promise((left) => agent.carrier.gone.addEventListener('abort', left)),
+      ]);
     if (!agent.carrier.gone.aborted) await agent.carrier.close();
     cut.throwIfAborted();
   } finally {
