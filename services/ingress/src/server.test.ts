@@ -28,7 +28,7 @@ async function serve(t: { after(done: () => Promise<void>): void }, pipeline: Pi
   return { port: server.port };
 }
 
-async function agent(port: number): Promise<{ readonly socket: TLSSocket; said(): string }> {
+async function agent(port: number): Promise<{ readonly socket: TLSSocket; readonly said: () => string }> {
   const socket = connect({ port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] });
   let said = '';
   socket.on('data', (chunk: Buffer) => {
