@@ -158,9 +158,9 @@ export class StreamCall {
       target: call.canonical.target.canonical,
       headers: upstreamHeaders(this.#upgrade.request, { ...outgoing, body: call.body }),
       over: AbortSignal.any([cut, this.#upgrade.gone]),
+      assertCurrent: () => this.#parts.assertInForce(allow),
     };
     const subject = { agent: call.agent, attributes: call.canonical.attributes, rules: rulesOf(allow.obligations) };
-    this.#parts.assertInForce(allow);
     if (this.#stream.kind === 'portforward') {
       const connected = await connect.spdy(connecting, ['portforward.k8s.io']);
       if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
