@@ -53,6 +53,12 @@ export class Connection {
     this.#isStream = true;
   }
 
+  /** Whether a request may switch protocols: Node has no queue for what comes behind an answer that is not given. */
+  maySwitch(): boolean {
+    if (this.#inHand.size > 0) this.#refuseEarly();
+    return this.#inHand.size === 0;
+  }
+
   /**
    * Counts a request in, until its answer is closed. `early`: over h1 it came before the last answer was given, and is
    * not to be taken. An agent may have that answer, and ask again, before this process hears that it is sent.

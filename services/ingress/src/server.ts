@@ -76,6 +76,9 @@ export async function listen(
   // What asks to switch where nothing can is a request like others, and refused like them.
   (server as { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }).shouldUpgradeCallback = mayUpgrade;
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Whatever becomes of it: Node hands out the bare socket, without a listener for its errors.
+    socket.on('error', () => undefined);
+    if ((socket as Carrier)[connectionOf]?.maySwitch() !== true) return;
     const upgrade = new Upgrade(request, socket, head);
     take(request, upgrade.response, upgrade);
   });

@@ -22,6 +22,8 @@ export interface Connecting {
   readonly headers: Readonly<Record<string, string | string[]>>;
   /** Aborts when the call is over before the cluster has answered. */
   readonly over: AbortSignal;
+  /** Throws `Refusal` when the decision no longer holds. The last thing before the first byte goes out. */
+  assertCurrent(): void;
 }
 
 /** `answer`: the cluster refused, as it says in this; nothing else of that connection is ever read. */
@@ -36,7 +38,11 @@ export interface SpdyConnection {
   readonly protocol: string;
 }
 
-/** Opens streams to one cluster. Throws `Refusal` (`ClusterUnreachable`): it saw nothing that it could act on. */
+/**
+ * Opens streams to one cluster. Throws `Refusal`: `ClusterUnreachable` where it saw nothing that it could act on, `EffectUnknown`
+ * and `ResponseWithheld` behind its switch of protocols; and what
+ * `over` aborts with and `assertCurrent` throws.
+ */
 export interface Connect {
   /** An exec or an attach. */
   channels(connecting: Connecting): Promise<Connected<Leg>>;
@@ -51,6 +57,7 @@ const maxMessageBytes = 32 * 1024 * 1024;
 const rememberMs = 10 * 60_000;
 
 const v5 = chooseWebSocketProtocol(['v5.channel.k8s.io']) as ChannelProtocol;
+
 export function createConnect(connection: ClusterConnection): Connect {
   const { server } = connection;
   const basePath = server.pathname.replace(/\/$/, '');
@@ -64,6 +71,7 @@ export function createConnect(connection: ClusterConnection): Connect {
   const webSocket = async (connecting: Connecting): Promise<Connected<Leg>> => {
     const { agent, headers: identity } = await credentials();
     connecting.over.throwIfAborted();
+    connecting.assertCurrent();
     const { promise, resolve, reject } = Promise.withResolvers<Connected<Leg>>();
     const socket = new WebSocket(`wss://${server.host}${basePath}${connecting.target}`, [v5.name], {
       agent,
@@ -85,14 +93,11 @@ export function createConnect(connection: ClusterConnection): Connect {
       resolve({ kind: 'open', end });
     });
     socket.once('unexpected-response', (_request, answer) => resolve({ kind: 'answer', answer }));
-    socket.once('error', (error) => {
+    socket.on('error', (error) => {
       // Behind the switch of protocols nobody knows what has begun.
       const isSwitched = wire !== undefined;
-      reject(
-        isSwitched
-          ? new Refusal('EffectUnknown', `the cluster's stream is none: ${error.message}`)
-          : unreachable(error),
-      );
+      if (isSwitched) reject(new Refusal('EffectUnknown', `the cluster's stream is none: ${error.message}`));
+      else reject(whyNot(connecting, error));
     });
     return promise.finally(() => connecting.over.removeEventListener('abort', give));
   };
@@ -100,6 +105,7 @@ export function createConnect(connection: ClusterConnection): Connect {
   const spdy = async (connecting: Connecting, offers: readonly string[]): Promise<Connected<SpdyConnection>> => {
     const { agent, headers: identity } = await credentials();
     connecting.over.throwIfAborted();
+    connecting.assertCurrent();
     const { promise, resolve, reject } = Promise.withResolvers<Connected<SpdyConnection>>();
     const request = httpsRequest({
       agent,
@@ -131,7 +137,7 @@ export function createConnect(connection: ClusterConnection): Connect {
       }
     });
     request.once('response', (answer) => resolve({ kind: 'answer', answer }));
-    request.once('error', (error) => reject(unreachable(error)));
+    request.on('error', (error) => reject(whyNot(connecting, error)));
     request.end();
     return promise.finally(() => connecting.over.removeEventListener('abort', give));
   };
@@ -143,12 +149,17 @@ export function createConnect(connection: ClusterConnection): Connect {
     const codec = chooseSpdyProtocol([protocol]) as ChannelProtocol;
     const wanted = channelsOf(connecting.stream, codec);
     const leg = new SpdyLeg(socket, head, { codec, peer: 'cluster', aheadBytes, wanted });
+    const give = (): void => leg.destroy();
+    connecting.over.addEventListener('abort', give);
+    if (connecting.over.aborted) give();
     try {
       await leg.opened();
     } catch (error) {
       leg.destroy();
       if (!(error instanceof StreamError)) throw error;
       throw new Refusal('EffectUnknown', `the cluster did not open the stream: ${error.message}`);
+    } finally {
+      connecting.over.removeEventListener('abort', give);
     }
     return { kind: 'open', end: leg };
   };
@@ -169,7 +180,9 @@ export function createConnect(connection: ClusterConnection): Connect {
   };
 }
 
-function unreachable(error: Error): Refusal {
+/** Why there is no stream: the call is over, or the cluster cannot be reached. */
+function whyNot({ over }: Connecting, error: Error): Error {
+  if (over.aborted) return over.reason as Error;
   const code = (error as NodeJS.ErrnoException).code ?? error.message;
   return new Refusal('ClusterUnreachable', `the cluster cannot be reached (${code})`);
 }

@@ -60,7 +60,12 @@ class HandLeg implements Leg {
     this.#events.push(`${this.#name} ${channel} ${bytes.toString()}`);
   }
 
-  async drained(): Promise<void> {}
+  /** Whether it takes what it is sent. */
+  takes = true;
+
+  async drained(): Promise<void> {
+    if (!this.takes) await new Promise(() => undefined);
+  }
 
   end(channel: Channel): void {
     this.#events.push(`${this.#name} ${channel} ended`);
@@ -181,6 +186,15 @@ test('nothing passes after the cut', async () => {
   await assert.rejects(running, why);
   await sleep(30);
   assert.ok(!events.join().includes('after'), events.join(' | '));
+});
+
+test('an agent that leaves is heard while its pod takes nothing more', async () => {
+  const { agent, pod, events, running } = stream();
+  pod.takes = false;
+  agent.say('stdin', 'much');
+  while (!events.includes('pod stdin much')) await sleep(1);
+  agent.leave();
+  await assert.rejects(running, AgentGone);
 });
 
 test('a cluster that breaks off has not ended the command', async () => {

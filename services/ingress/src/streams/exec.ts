@@ -40,11 +40,15 @@ const quietMs = { typed: 300, other: 1_000 } as const;
  * says, or what made it impossible to go on. Whoever calls ends both legs.
  */
 export async function run(running: Running): Promise<void> {
-  const { cut } = running;
+  const { cut, agent } = running;
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const isCut = (): void => fail(cut.reason);
+  // Whoever waits for a pod that takes nothing hears nothing else.
+  const isLeft = (): void => fail(new AgentGone());
   cut.addEventListener('abort', isCut);
+  agent.gone.addEventListener('abort', isLeft);
   if (cut.aborted) isCut();
+  if (agent.gone.aborted) isLeft();
   const pumps = new Pumps(running);
   pumps.input().catch(fail);
   try {
@@ -53,6 +57,7 @@ export async function run(running: Running): Promise<void> {
     throw asWithheld(error);
   } finally {
     cut.removeEventListener('abort', isCut);
+    agent.gone.removeEventListener('abort', isLeft);
     pumps.stop();
   }
 }

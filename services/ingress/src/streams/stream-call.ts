@@ -13,7 +13,7 @@ import type { Granted } from '../hold.ts';
 import { maskedText, rulesOf } from '../mask-client.ts';
 import type { PipelineParts } from '../pipeline.ts';
 import { Refusal } from '../refusal.ts';
-import { AgentGone, goneSignal } from '../request.ts';
+import { AgentGone } from '../request.ts';
 import { archiveOf } from './archive.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import { run } from './exec.ts';
@@ -34,7 +34,7 @@ export class StreamCall {
   readonly #stream: StreamRequest;
   /** Once the agent's connection has switched protocols. */
   #agent: Leg | undefined;
-  /** Once the stream runs. */
+  /** Once the cluster has opened the stream. */
   #record: ChannelsRecord | undefined;
   /** Resolves when the agent has had the time for its last words. */
   #told: Promise<void> = Promise.resolve();
@@ -71,7 +71,7 @@ export class StreamCall {
     await failpoint('before-ack');
     await Promise.all([call.writeAhead(), failpoint('after-publish')]);
     await failpoint('after-ack');
-    if (this.#gone.aborted) throw new AgentGone();
+    if (this.#upgrade.gone.aborted) throw new AgentGone();
     await granted?.take();
     await failpoint('after-take');
     const decideAgain = (port?: number): Promise<Decision> => {
@@ -140,14 +140,10 @@ export class StreamCall {
     if (!this.#upgrade.response.headersSent) this.#upgrade.destroy();
   }
 
-  get #gone(): AbortSignal {
-    return this.#agent?.gone ?? goneSignal(this.#upgrade.response);
-  }
-
   /** The upgrade is accepted meanwhile, so that no client gives up on it; what the agent sends waits. */
   async #held(decision: Extract<Decision, { effect: 'ask' }>, pod: KnownPod): Promise<Granted> {
     if (this.speaksInBand) this.#agent = await this.#upgrade.acceptChannels(this.#stream);
-    const granted = await this.#parts.hold(this.#call, decision, this.#gone);
+    const granted = await this.#parts.hold(this.#call, decision, this.#upgrade.gone);
     await this.#parts.pods.assertSame(this.#call, pod);
     return granted;
   }
@@ -161,25 +157,25 @@ export class StreamCall {
       stream: this.#stream,
       target: call.canonical.target.canonical,
       headers: upstreamHeaders(this.#upgrade.request, { ...outgoing, body: call.body }),
-      over: AbortSignal.any([cut, this.#gone]),
+      over: AbortSignal.any([cut, this.#upgrade.gone]),
+      assertCurrent: () => this.#parts.assertInForce(allow),
     };
     const subject = { agent: call.agent, attributes: call.canonical.attributes, rules: rulesOf(allow.obligations) };
-    this.#parts.assertInForce(allow);
     if (this.#stream.kind === 'portforward') {
       const connected = await connect.spdy(connecting, ['portforward.k8s.io']);
       if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
-      await failpoint('after-first-upstream-byte');
-      const forwards = await this.#upgrade.acceptForwards(this.#stream);
-      const record = (this.#record = call.record.channels());
-      Object.assign(record.facts, {
-        client: forwards.protocol,
-        upstream: `SPDY/3.1 ${connected.end.protocol}`,
-        unmasked: true,
-      });
-      const isCaptured = level === 'full';
-      const what = { agent: forwards, cluster: connected.end, record, maskClient, subject, isCaptured };
-      await forward({ ...what, decide, cut });
-      await this.#completed();
+      const cluster = connected.end;
+      try {
+        const record = this.#runs(`SPDY/3.1 ${cluster.protocol}`);
+        await failpoint('after-first-upstream-byte');
+        const agent = this.#upgrade.acceptForwards(this.#stream);
+        Object.assign(record.facts, { client: agent.protocol, unmasked: true });
+        const isCaptured = level === 'full';
+        await forward({ agent, cluster, record, maskClient, subject, isCaptured, decide, cut });
+        await this.#completed();
+      } finally {
+        cluster.socket.destroy();
+      }
       return;
     }
     const learned = pods.learnSecrets(call, pod.kind === 'read' ? pod.pod.secrets : [], impersonate);
@@ -188,12 +184,11 @@ export class StreamCall {
     if (connected.kind === 'answer') return this.#refusedBy(connected.answer, allow, cut);
     const cluster = connected.end;
     try {
+      const record = this.#runs(cluster.protocol);
       await failpoint('after-first-upstream-byte');
       await learned;
       const agent = (this.#agent ??= await this.#upgrade.acceptChannels(this.#stream));
-      const record = (this.#record = call.record.channels());
       record.facts.client = agent.protocol;
-      record.facts.upstream = cluster.protocol;
       const { command, stdin, tty } = this.#stream;
       const inputAllowed = stdin ? pods.assertSame(call, pod) : Promise.resolve();
       inputAllowed.catch(() => undefined);
@@ -206,6 +201,13 @@ export class StreamCall {
     } finally {
       cluster.destroy();
     }
+  }
+
+  /** From here on the command may be running, whether the agent hears of it or not. */
+  #runs(upstream: string): ChannelsRecord {
+    this.#record = this.#call.record.channels();
+    this.#record.facts.upstream = upstream;
+    return this.#record;
   }
 
   async #completed(): Promise<void> {

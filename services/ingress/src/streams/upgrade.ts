@@ -12,7 +12,7 @@ import {
 import type { Channel, StreamRequest } from '@sluice/model';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Refusal } from '../refusal.ts';
-import type { Response } from '../request.ts';
+import { AgentGone, goneSignal, hasBody, type Response } from '../request.ts';
 import { socketCarrier, tunnelCarrier } from './carrier.ts';
 import { ChannelForwardAgent, type ForwardAgent, SpdyForwardAgent } from './forward-agent.ts';
 import { type Leg, StreamError } from './leg.ts';
@@ -40,35 +40,58 @@ export class Upgrade {
   readonly request: IncomingMessage;
   /** For an answer that is no stream. */
   readonly response: Response;
+  /** Aborts with `AgentGone` when the agent leaves. */
+  readonly gone: AbortSignal;
   readonly #socket: Socket;
   readonly #isSpdy: boolean;
   /** Subprotocols, in the agent's order. */
   readonly #offers: readonly string[];
   /** What the agent sent without waiting for an answer. */
-  readonly #head: Buffer;
+  readonly #early: Buffer[];
+  #earlyBytes = 0;
+  #isSwitched = false;
 
-  /** Its listeners are in place when this returns. */
+  /** The connection must have a listener for its errors. */
   constructor(request: IncomingMessage, socket: Duplex, head: Buffer) {
-    socket.on('error', () => undefined);
     this.request = request;
     this.#socket = socket as Socket;
     this.#isSpdy = request.headers.upgrade?.toLowerCase() === 'spdy/3.1';
     const name = this.#isSpdy ? 'x-stream-protocol-version' : 'sec-websocket-protocol';
     const lines = request.headersDistinct[name] ?? [];
     this.#offers = lines.flatMap((line) => line.split(',')).map((offer) => offer.trim());
-    this.#head = head;
     const response = new ServerResponse(request);
     response.assignSocket(this.#socket);
     // No parser reads this connection any more, so nothing can follow the answer.
     response.on('finish', () => this.#socket.destroySoon());
+    // Node's server, which would say so, has let go of the connection.
+    socket.on('drain', () => response.emit('drain'));
     this.response = response;
+    this.gone = goneSignal(response);
+    this.#early = [head];
+    // Only who reads hears that an agent leaves: it may wait for a reviewer. None ends but its own side.
+    socket.on('data', this.#takeEarly);
+    socket.once('end', () => this.#socket.destroySoon());
+  }
+
+  readonly #takeEarly = (bytes: Buffer): void => {
+    this.#early.push(bytes);
+    this.#earlyBytes += bytes.length;
+    if (this.#earlyBytes > aheadBytes) this.#socket.pause();
+  };
+
+  /** Hands the connection over, once, with what has come on it. Throws `AgentGone`. */
+  #take(): Buffer {
+    if (this.#isSwitched || this.#socket.destroyed || !this.#socket.writable) throw new AgentGone();
+    this.#isSwitched = true;
+    this.#socket.off('data', this.#takeEarly);
+    return Buffer.concat(this.#early.splice(0));
   }
 
   /** Looks whether it could be accepted, before anything comes of it. Throws `Refusal` (`StreamNotReadable`). */
   check({ kind, ports }: StreamRequest): void {
     const { method = '', headers } = this.request;
     const isWhole = this.#isSpdy
-      ? method === 'POST' || method === 'GET'
+      ? (method === 'POST' || method === 'GET') && !hasBody(this.request)
       : method === 'GET' &&
         /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '') &&
         headers['sec-websocket-version'] === '13';
@@ -89,17 +112,17 @@ export class Upgrade {
     this.#socket.destroy();
   }
 
-  /** The end of an exec or an attach. Throws `Refusal` (`StreamNotReadable`). */
+  /** The end of an exec or an attach. Throws `Refusal` (`StreamNotReadable`), and `AgentGone`. */
   async acceptChannels(stream: StreamRequest): Promise<Leg> {
     const codec = this.#codec();
     if (codec === undefined) throw this.#noProtocol();
     if (!this.#isSpdy) {
-      const socket = await this.#webSocket(codec.name);
+      const socket = this.#webSocket(codec.name);
       return new WebSocketLeg(socket, this.#socket, { codec, peer: 'agent', ...ahead });
     }
-    this.#switchToSpdy(codec.name);
+    const head = this.#switchToSpdy(codec.name);
     const wanted = channelsOf(stream, codec);
-    const leg = new SpdyLeg(this.#socket, this.#head, { codec, peer: 'agent', ...ahead, wanted });
+    const leg = new SpdyLeg(this.#socket, head, { codec, peer: 'agent', ...ahead, wanted });
     try {
       await leg.opened();
     } catch (error) {
@@ -110,15 +133,15 @@ export class Upgrade {
     return leg;
   }
 
-  /** The end of a port-forward, in whichever form the agent knows. Throws `Refusal` (`StreamNotReadable`). */
-  async acceptForwards({ ports }: StreamRequest): Promise<ForwardAgent> {
+  /** The end of a port-forward, in whichever form the agent knows. Throws `Refusal` (`StreamNotReadable`), and `AgentGone`. */
+  acceptForwards({ ports }: StreamRequest): ForwardAgent {
     if (this.#isSpdy) {
-      this.#switchToSpdy(portForward);
-      return new SpdyForwardAgent(socketCarrier(this.#socket, this.#head), `SPDY/3.1 ${portForward}`);
+      const head = this.#switchToSpdy(portForward);
+      return new SpdyForwardAgent(socketCarrier(this.#socket, head), `SPDY/3.1 ${portForward}`);
     }
     const protocol = choosePortForwardProtocol(this.#offers);
     if (protocol === undefined) throw this.#noProtocol();
-    const socket = await this.#webSocket(protocol.name);
+    const socket = this.#webSocket(protocol.name);
     return protocol.kind === 'tunnel'
       ? new SpdyForwardAgent(tunnelCarrier(socket, this.#socket), protocol.name)
       : new ChannelForwardAgent(socket, this.#socket, protocol, ports);
@@ -128,28 +151,32 @@ export class Upgrade {
     return this.#isSpdy ? chooseSpdyProtocol(this.#offers) : chooseWebSocketProtocol(this.#offers);
   }
 
-  async #webSocket(protocol: string): Promise<WebSocket> {
+  #webSocket(protocol: string): WebSocket {
+    const head = this.#take();
     const { headers } = this.request;
     // The names of some protocols are no tokens, so `ws` would refuse them; the answer names what was chosen.
     delete headers['sec-websocket-protocol'];
     const name = (lines: string[]): void => {
       if (protocol !== '') lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
     };
+    let accepted: WebSocket | undefined;
     webSockets.once('headers', name);
-    try {
-      return await new Promise((resolve, reject) => {
-        this.#socket.once('close', () => reject(new Refusal('StreamNotReadable', 'the agent left')));
-        webSockets.handleUpgrade(this.request, this.#socket, this.#head, resolve);
-      });
-    } finally {
-      webSockets.off('headers', name);
-    }
+    // All of it happens before this returns.
+    webSockets.handleUpgrade(this.request, this.#socket, head, (socket) => {
+      accepted = socket;
+    });
+    webSockets.off('headers', name);
+    if (accepted === undefined) throw new AgentGone();
+    this.#socket.resume();
+    return accepted;
   }
 
-  #switchToSpdy(protocol: string): void {
+  #switchToSpdy(protocol: string): Buffer {
+    const head = this.#take();
     this.#socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
     );
+    return head;
   }
 
   #noProtocol(): Refusal {
