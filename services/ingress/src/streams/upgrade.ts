@@ -76,7 +76,7 @@ export class Upgrade {
   readonly #takeEarly = (bytes: Buffer): void => {
     this.#early.push(bytes);
     this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > aheadBytes) this.#socket.pause();
+    if (this.#earlyBytes > ahead.heldBytes) this.#socket.pause();
   };
 
   /** Hands the connection over, once, with what has come on it. Throws `AgentGone`. */
