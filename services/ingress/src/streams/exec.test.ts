@@ -25,7 +25,7 @@ type Event = `${'recorded' | 'acked' | 'agent' | 'pod'} ${string}`;
 class HandLeg implements Leg {
   readonly protocol = 'v5.channel.k8s.io';
   readonly hasStatus = true;
-  readonly #queue = new LegQueue({ pause() {}, resume() {} }, 1 << 20);
+  readonly #queue = new LegQueue({ pause() {}, resume() {} }, { aheadBytes: 1 << 20 });
   readonly #gone = new AbortController();
   readonly #name: 'agent' | 'pod';
   readonly #events: Event[];

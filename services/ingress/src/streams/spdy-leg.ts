@@ -4,7 +4,7 @@ import { type ChannelProtocol, SpdyError, type SpdyHeaders, SpdySession } from '
 import { type Channel, channels } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import { keepAlive } from './keep-alive.ts';
-import { closingMs, type Leg, type LegEvent, LegQueue, StreamError, unsentBytes } from './leg.ts';
+import { closingMs, type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError, unsentBytes } from './leg.ts';
 
 /** A peer has so long to open, or to accept, the streams that it asked for: kubelet's own limit. */
 const openingMs = 30_000;
@@ -44,14 +44,14 @@ export class SpdyLeg implements Leg {
     {
       codec,
       peer,
-      aheadBytes,
       wanted,
-    }: { codec: ChannelProtocol; peer: 'agent' | 'cluster'; aheadBytes: number; wanted: readonly Channel[] },
+      ...ahead
+    }: { codec: ChannelProtocol; peer: 'agent' | 'cluster'; wanted: readonly Channel[] } & ReadAhead,
   ) {
     this.protocol = `SPDY/3.1 ${codec.name}`;
     this.hasStatus = codec.hasStatus;
     this.#missing = new Set(wanted);
-    this.#queue = new LegQueue(socket, aheadBytes);
+    this.#queue = new LegQueue(socket, ahead);
     this.#opened.promise.catch(() => undefined);
     const session = new SpdySession(peer === 'agent' ? 'server' : 'client', (bytes) => this.#write(bytes), {
       opened: (stream, headers) => this.#peerOpened(stream, headers),

@@ -21,8 +21,8 @@ import { WebSocketLeg } from './websocket-leg.ts';
 
 /** kube-apiserver's own limit of a message. Bytes. */
 const maxMessageBytes = 32 * 1024 * 1024;
-/** What of an agent's input is read before anybody takes it: also while it waits for a reviewer. */
-const aheadBytes = 64 * 1024;
+/** What of an agent's input is read ahead; less while it waits for a reviewer. Bytes. */
+const ahead = { aheadBytes: 256 * 1024, heldBytes: 64 * 1024 } as const;
 
 /** How connections are forwarded over SPDY. */
 const portForward = 'portforward.k8s.io';
@@ -95,11 +95,11 @@ export class Upgrade {
     if (codec === undefined) throw this.#noProtocol();
     if (!this.#isSpdy) {
       const socket = await this.#webSocket(codec.name);
-      return new WebSocketLeg(socket, this.#socket, { codec, peer: 'agent', aheadBytes });
+      return new WebSocketLeg(socket, this.#socket, { codec, peer: 'agent', ...ahead });
     }
     this.#switchToSpdy(codec.name);
     const wanted = channelsOf(stream, codec);
-    const leg = new SpdyLeg(this.#socket, this.#head, { codec, peer: 'agent', aheadBytes, wanted });
+    const leg = new SpdyLeg(this.#socket, this.#head, { codec, peer: 'agent', ...ahead, wanted });
     try {
       await leg.opened();
     } catch (error) {
