@@ -72,10 +72,16 @@ export class LegQueue {
     this.#wake?.();
   }
 
-  /** Nothing comes any more; what is there is still read. */
+  /** Nothing comes any more, and what does is dropped; what is there is still read. */
   end(error: StreamError | null = null): void {
     this.#end ??= { error };
+    if (this.#isPaused) this.#resume();
     this.#wake?.();
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#flow.resume();
   }
 
   async read(): Promise<LegEvent | null> {
@@ -89,10 +95,7 @@ export class LegQueue {
       });
     }
     const event = this.#take();
-    if (this.#isPaused && this.#bytes <= this.#aheadBytes / 2) {
-      this.#isPaused = false;
-      this.#flow.resume();
-    }
+    if (this.#isPaused && this.#bytes <= this.#aheadBytes / 2) this.#resume();
     return event;
   }
 
