@@ -13,60 +13,125 @@ export interface Carrier {
   resume(): void;
   /** Resolves when few enough bytes wait to be sent, or the peer is gone. */
   drained(): Promise<void>;
-  /** Ends in order, within two seconds. */
+  /** Ends in order, within two seconds; what still comes is for nobody. */
   close(): Promise<void>;
   destroy(): void;
 }
 
-/** `head`: what came behind the switch of protocols. */
-export function socketCarrier(socket: Socket, head: Buffer): Carrier {
+/** When so much waits to be sent, its peer is not read either: it may ask for answers, to pings above all, and read none. Bytes. */
+const unansweredBytes = 1024 * 1024;
+
+/** Reads while neither who takes the bytes nor what waits to be sent holds it back. */
+class Reading {
+  readonly #source: { pause(): void; resume(): void };
+  readonly #unsent: () => number;
+  #isHeld = false;
+  #isFull = false;
+
+  constructor(source: { pause(): void; resume(): void }, unsent: () => number) {
+    this.#source = source;
+    this.#unsent = unsent;
+  }
+
+  pause(): void {
+    this.#isHeld = true;
+    this.flow();
+  }
+
+  resume(): void {
+    this.#isHeld = false;
+    this.flow();
+  }
+
+  /** Something was read, or sent. */
+  look(): void {
+    const isFull = this.#unsent() > unansweredBytes;
+    if (isFull === this.#isFull) return;
+    this.#isFull = isFull;
+    this.flow();
+  }
+
+  flow(): void {
+    if (this.#isHeld || this.#isFull) this.#source.pause();
+    else this.#source.resume();
+  }
+}
+
+/** `head`: what came behind the switch of protocols. `closedByPeer`: as `close`, but that the peer is to begin. */
+export function socketCarrier(socket: Socket, head: Buffer): Carrier & { closedByPeer(): Promise<void> } {
   const { gone, left, waiting } = life();
+  const reading = new Reading(socket, () => socket.writableLength);
   socket.on('error', () => undefined);
-  socket.on('drain', () => waiting.wake());
+  socket.on('drain', () => {
+    waiting.wake();
+    reading.look();
+  });
+  // A peer that has said its last word hears no more, either.
   socket.on('end', () => socket.end());
   socket.on('close', left);
   return {
     gone,
     start(onData, ping) {
       keepAlive(socket, ping, gone);
-      if (head.length > 0) onData(head);
-      socket.on('data', onData);
-      socket.resume();
+      const take = (bytes: Buffer): void => {
+        onData(bytes);
+        reading.look();
+      };
+      if (head.length > 0) take(head);
+      socket.on('data', take);
+      reading.flow();
     },
     write: (bytes) => void (gone.aborted || socket.write(bytes)),
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
+    pause: () => reading.pause(),
+    resume: () => reading.resume(),
     drained: () => waiting.until(() => socket.writableLength <= unsentBytes || gone.aborted),
     close: () =>
       closed(
         gone,
-        () => socket.end(),
+        () => {
+          reading.resume();
+          socket.end();
+        },
+        () => socket.destroy(),
+      ),
+    closedByPeer: () =>
+      closed(
+        gone,
+        () => reading.resume(),
         () => socket.destroy(),
       ),
     destroy: () => void socket.destroy(),
   };
 }
 
-/** A WebSocket, whatever its messages are. */
+/** A WebSocket, whatever its messages are. `sent`: to be called behind each. */
 export function webSocketCarrier(
   webSocket: WebSocket,
   socket: Socket,
-): Omit<Carrier, 'start' | 'write'> & { wake(): void } {
+): Omit<Carrier, 'start' | 'write'> & { sent(): void } {
   const { gone, left, waiting } = life();
+  const reading = new Reading(webSocket, () => webSocket.bufferedAmount);
+  // What breaks the framing of WebSocket, `ws` has answered itself with a close frame.
   webSocket.on('error', () => undefined);
   webSocket.on('close', left);
-  socket.on('drain', () => waiting.wake());
+  webSocket.on('message', () => reading.look());
   keepAlive(socket, () => webSocket.ping(), gone);
   return {
     gone,
-    wake: () => waiting.wake(),
-    pause: () => webSocket.pause(),
-    resume: () => webSocket.resume(),
+    sent() {
+      waiting.wake();
+      reading.look();
+    },
+    pause: () => reading.pause(),
+    resume: () => reading.resume(),
     drained: () => waiting.until(() => webSocket.bufferedAmount <= unsentBytes || gone.aborted),
     close: () =>
       closed(
         gone,
-        () => webSocket.close(normal),
+        () => {
+          reading.resume();
+          webSocket.close(normal);
+        },
         () => webSocket.terminate(),
       ),
     destroy: () => webSocket.terminate(),
@@ -84,7 +149,7 @@ export function tunnelCarrier(webSocket: WebSocket, socket: Socket): Carrier {
         else webSocket.terminate();
       });
     },
-    write: (bytes) => void (carrier.gone.aborted || webSocket.send(bytes, () => carrier.wake())),
+    write: (bytes) => void (carrier.gone.aborted || webSocket.send(bytes, () => carrier.sent())),
   };
 }
 

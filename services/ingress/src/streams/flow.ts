@@ -28,6 +28,36 @@ export class Gate {
   }
 }
 
+/** SPDY streams whose peer takes no more for now: what is written on them is held in memory, whatever their connection does. */
+export class Windows {
+  readonly #shut = new Map<number, PromiseWithResolvers<void>>();
+
+  /** The peer takes no more on this stream. */
+  shut(stream: number): void {
+    if (!this.#shut.has(stream)) this.#shut.set(stream, Promise.withResolvers());
+  }
+
+  /** It takes more, or nobody will write on it any more. */
+  open(stream: number): void {
+    this.#shut.get(stream)?.resolve();
+    this.#shut.delete(stream);
+  }
+
+  openAll(): void {
+    for (const stream of this.#shut.keys()) this.open(stream);
+  }
+
+  /** Resolves when this stream may be written on. */
+  async isOpen(stream: number): Promise<void> {
+    await this.#shut.get(stream)?.promise;
+  }
+
+  /** Resolves when all may be. */
+  async areOpen(): Promise<void> {
+    for (const { promise } of this.#shut.values()) await promise;
+  }
+}
+
 /** How the pieces of a flow are passed on, one after the other. */
 export interface Steps {
   bytes(bytes: Buffer): Promise<void>;

@@ -138,10 +138,11 @@ function connectionOf(
 /** WebSocket channels: the ports are named at once, and each is one connection that lasts as long as the WebSocket. */
 export class ChannelForwardAgent implements ForwardAgent {
   readonly protocol: string;
-  readonly carrier: ForwardAgent['carrier'];
+  readonly carrier: ReturnType<typeof webSocketCarrier>;
   readonly #webSocket: WebSocket;
   readonly #codec: PortForwardProtocol;
   readonly #ports: readonly number[];
+  #open = 0;
 
   constructor(webSocket: WebSocket, socket: Socket, codec: PortForwardProtocol, ports: readonly number[]) {
     this.protocol = codec.name || 'channel.k8s.io';
@@ -185,10 +186,9 @@ export class ChannelForwardAgent implements ForwardAgent {
       consumed: () => undefined,
     };
   }
-  #open = 0;
 
   #send({ data, isBinary }: WebSocketMessage): void {
-    if (!this.carrier.gone.aborted) this.#webSocket.send(data, { binary: isBinary });
+    if (!this.carrier.gone.aborted) this.#webSocket.send(data, { binary: isBinary }, () => this.carrier.sent());
   }
 }
 

@@ -1,7 +1,10 @@
 import type { Socket } from 'node:net';
 
-/** Load balancers cut connections that carry nothing; the shortest common limit is a minute. Milliseconds. */
-const pingMs = 25_000;
+/**
+ * Load balancers cut connections that carry nothing; the shortest common limit is a minute. And while nobody reads a connection,
+ * only the second ping to a peer that has closed it finds that out. Milliseconds.
+ */
+const pingMs = 10_000;
 /** Of the kernel: ten probes follow, a second apart. A machine that lost its power closes no connection. Milliseconds. */
 const probeMs = 10_000;
 

@@ -82,10 +82,16 @@ export class LegQueue {
     this.#wake?.();
   }
 
-  /** Nothing comes any more; what is there is still read. */
+  /** Nothing comes any more, and what does is dropped; what is there is still read. */
   end(error: StreamError | null = null): void {
     this.#end ??= { error };
+    if (this.#isPaused) this.#resume();
     this.#wake?.();
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#flow.resume();
   }
 
   async read(): Promise<LegEvent | null> {
@@ -100,10 +106,7 @@ export class LegQueue {
       });
     }
     const event = this.#take();
-    if (this.#isPaused && this.#bytes <= this.#nowBytes / 2) {
-      this.#isPaused = false;
-      this.#flow.resume();
-    }
+    if (this.#isPaused && this.#bytes <= this.#nowBytes / 2) this.#resume();
     return event;
   }
 

@@ -1,37 +1,29 @@
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { type ChannelProtocol, SpdyError, type SpdyHeaders, SpdySession } from '@sluice/kube';
 import { type Channel, channels } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
-import { keepAlive } from './keep-alive.ts';
-import { closingMs, type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError, unsentBytes } from './leg.ts';
+import { socketCarrier } from './carrier.ts';
+import { Windows } from './flow.ts';
+import { type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError } from './leg.ts';
 
 /** A peer has so long to open, or to accept, the streams that it asked for: kubelet's own limit. */
 const openingMs = 30_000;
 /** RST_STREAM: the peer sent what may not come (SPDY/3.1, 2.4.2). */
 const protocolError = 1;
 
-/** A SPDY session with the socket under it. */
-interface Wire {
-  readonly session: SpdySession;
-  readonly socket: Duplex;
-}
-
 /** The end of a stream that SPDY/3.1 carries: one SPDY stream a channel. */
 export class SpdyLeg implements Leg {
   readonly protocol: string;
   readonly hasStatus: boolean;
-  readonly #wire: Wire;
+  readonly #carrier: ReturnType<typeof socketCarrier>;
+  readonly #session: SpdySession;
   readonly #queue: LegQueue;
-  readonly #gone = new AbortController();
   readonly #streams = new Map<Channel, number>();
   readonly #channels = new Map<number, Channel>();
   readonly #ended = new Set<Channel>();
   /** Of the channels that the stream is to have, those that are not open yet. */
   readonly #missing: Set<Channel>;
-  /** SPDY streams whose window is used up. */
-  readonly #blocked = new Set<number>();
-  readonly #waiters = new Set<() => void>();
+  readonly #windows = new Windows();
   readonly #opened = Promise.withResolvers<void>();
 
   /**
@@ -51,36 +43,29 @@ export class SpdyLeg implements Leg {
     this.protocol = `SPDY/3.1 ${codec.name}`;
     this.hasStatus = codec.hasStatus;
     this.#missing = new Set(wanted);
-    this.#queue = new LegQueue(socket, ahead);
+    this.#carrier = socketCarrier(socket, head);
+    this.#queue = new LegQueue(this.#carrier, ahead);
     this.#opened.promise.catch(() => undefined);
-    const session = new SpdySession(peer === 'agent' ? 'server' : 'client', (bytes) => this.#write(bytes), {
-      opened: (stream, headers) => this.#peerOpened(stream, headers),
+    this.gone.addEventListener('abort', () => this.#left());
+    this.#session = new SpdySession(peer === 'agent' ? 'server' : 'client', (bytes) => this.#carrier.write(bytes), {
+      opened: (stream, headers, isEnded) => this.#peerOpened(stream, headers, isEnded),
       replied: (stream) => this.#isOpen(this.#channels.get(stream)),
       data: (stream, bytes, isEnded) => this.#data(stream, bytes, isEnded),
       reset: (stream) => this.#reset(stream),
       goAway: () => undefined,
-      writable: (stream) => {
-        this.#blocked.delete(stream);
-        this.#wake();
-      },
+      writable: (stream) => this.#windows.open(stream),
     });
-    this.#wire = { session, socket };
-    socket.on('data', (chunk: Buffer) => this.#push(chunk));
-    socket.on('drain', () => this.#wake());
-    socket.on('error', () => undefined);
-    // A peer that has said its last word hears no more, either.
-    socket.on('end', () => socket.end());
-    socket.on('close', () => this.#left());
-    keepAlive(socket, () => session.ping(), this.gone);
     if (peer === 'cluster') {
-      for (const channel of wanted) this.#add(channel, session.open(new Map([['streamtype', channel]])));
+      for (const channel of wanted) this.#add(channel, this.#session.open(new Map([['streamtype', channel]])));
     }
-    this.#push(head);
-    socket.resume();
+    this.#carrier.start(
+      (bytes) => this.#push(bytes),
+      () => this.#session.ping(),
+    );
   }
 
   get gone(): AbortSignal {
-    return this.#gone.signal;
+    return this.#carrier.gone;
   }
 
   /** Resolves when all channels are open. Throws `StreamError`. */
@@ -99,59 +84,52 @@ export class SpdyLeg implements Leg {
   send(channel: Channel, bytes: Buffer): void {
     const stream = this.#streams.get(channel);
     if (stream === undefined || this.gone.aborted || this.#ended.has(channel)) return;
-    if (!this.#wire.session.write(stream, bytes)) this.#blocked.add(stream);
+    if (!this.#session.write(stream, bytes)) this.#windows.shut(stream);
   }
 
   async drained(): Promise<void> {
-    const { socket } = this.#wire;
-    while ((socket.writableLength > unsentBytes || this.#blocked.size > 0) && !this.gone.aborted) {
-      await new Promise<void>((resolve) => this.#waiters.add(resolve));
-    }
+    await this.#windows.areOpen();
+    await this.#carrier.drained();
   }
 
   end(channel: Channel): void {
     const stream = this.#streams.get(channel);
     if (stream === undefined || this.gone.aborted || this.#ended.has(channel)) return;
     this.#ended.add(channel);
-    this.#wire.session.end(stream);
+    this.#session.end(stream);
+    this.#windows.open(stream);
   }
 
   async close(): Promise<void> {
-    if (this.gone.aborted) return;
     for (const channel of this.#streams.keys()) this.end(channel);
-    const timer = setTimeout(() => this.destroy(), closingMs);
+    this.#queue.end();
     // kubectl hangs up when it has read the status; who closes first may take bytes along that are still on their way.
-    await new Promise((resolve) => this.gone.addEventListener('abort', resolve));
-    clearTimeout(timer);
+    await this.#carrier.closedByPeer();
   }
 
   destroy(): void {
-    this.#wire.socket.destroy();
-    this.#left();
-  }
-
-  #write(bytes: Buffer): void {
-    if (!this.gone.aborted) this.#wire.socket.write(bytes);
+    this.#carrier.destroy();
   }
 
   #push(chunk: Buffer): void {
     try {
-      this.#wire.session.push(chunk);
+      this.#session.push(chunk);
     } catch (error) {
       if (!(error instanceof SpdyError)) throw error;
       this.#fail(error.message);
     }
   }
 
-  #peerOpened(stream: number, headers: SpdyHeaders): void {
+  #peerOpened(stream: number, headers: SpdyHeaders, isEnded: boolean): void {
     const channel = channels.find((known) => known === headers.get('streamtype'));
     if (channel === undefined || !this.#missing.has(channel) || this.#streams.has(channel)) {
-      this.#wire.session.reset(stream, protocolError);
+      this.#session.reset(stream, protocolError);
       this.#fail(`it opens a channel that it did not ask for, or one of them twice`);
       return;
     }
     this.#add(channel, stream);
-    this.#wire.session.reply(stream);
+    this.#session.reply(stream);
+    if (isEnded) this.#queue.push({ kind: 'end', channel });
     this.#isOpen(channel);
   }
 
@@ -171,7 +149,7 @@ export class SpdyLeg implements Leg {
     if (channel === undefined) return;
     if (bytes.length > 0) this.#queue.push({ kind: 'data', channel, bytes: raw(bytes) });
     if (isEnded) this.#queue.push({ kind: 'end', channel });
-    this.#wire.session.consumed(stream, bytes.length);
+    this.#session.consumed(stream, bytes.length);
   }
 
   /** A peer that gives up a channel takes nothing more there. */
@@ -179,6 +157,7 @@ export class SpdyLeg implements Leg {
     const channel = this.#channels.get(stream);
     if (channel === undefined) return;
     this.#ended.add(channel);
+    this.#windows.open(stream);
     if (this.#missing.has(channel)) this.#opened.reject(new StreamError(`the channel ${channel} was refused`));
     this.#queue.push({ kind: 'end', channel });
   }
@@ -190,15 +169,8 @@ export class SpdyLeg implements Leg {
   }
 
   #left(): void {
-    if (this.gone.aborted) return;
     this.#opened.reject(new StreamError('the connection broke'));
     this.#queue.end();
-    this.#gone.abort();
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiters) wake();
-    this.#waiters.clear();
+    this.#windows.openAll();
   }
 }

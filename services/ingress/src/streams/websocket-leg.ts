@@ -70,6 +70,8 @@ export class WebSocketLeg implements Leg {
 
   async close(): Promise<void> {
     if (this.gone.aborted) return;
+    // Its answer may stand behind input that nobody takes any more.
+    this.#queue.end();
     this.#socket.close(normal);
     const timer = setTimeout(() => this.destroy(), closingMs);
     await new Promise((resolve) => this.gone.addEventListener('abort', resolve));
