@@ -122,6 +122,8 @@ export class AheadFrames {
   readonly #share: Share;
   readonly #record: CallRecord;
   #aheadBytes = 0;
+  /** Frames without an ack: some have no bytes. */
+  #ahead = 0;
   #last: Promise<void> = Promise.resolve();
   #aheadSince = 0;
 
@@ -153,29 +155,31 @@ export class AheadFrames {
     }
   }
 
-  /** Publishes a frame without bytes. */
+  /** Publishes a frame without bytes. There is always room for it. */
   mark<K extends 'response' | 'channel'>(kind: K, meta: FrameMeta[K], offset: number): void {
+    this.#share.take(frameOverheadBytes);
     this.#publish(kind, meta, Buffer.alloc(0), offset);
   }
 
   /** Waits while too many bytes run ahead. Throws `Refusal` (`ResponseWithheld`). */
   async within(): Promise<void> {
-    const late = this.#aheadBytes > 0 && performance.now() - this.#aheadSince > windowMs;
+    const late = this.#ahead > 0 && performance.now() - this.#aheadSince > windowMs;
     if (late || this.#aheadBytes > windowBytes) await this.settled();
   }
 
   /** Waits until everything is acknowledged: the last byte goes out after that. Throws `Refusal` (`ResponseWithheld`). */
   async settled(): Promise<void> {
-    if (this.#aheadBytes > 0 && !(await inTime(this.#last, ackDeadlineMs))) {
+    if (this.#ahead > 0 && !(await inTime(this.#last, ackDeadlineMs))) {
       throw new Refusal('ResponseWithheld', 'the answer could not be recorded, so it is withheld');
     }
   }
 
   #publish<K extends 'response' | 'channel'>(kind: K, meta: FrameMeta[K], bytes: Buffer, offset: number): void {
-    if (this.#aheadBytes === 0) this.#aheadSince = performance.now();
+    if (this.#ahead++ === 0) this.#aheadSince = performance.now();
     this.#aheadBytes += bytes.length;
     const { id: call, session } = this.#record;
     const acked = this.#ledger.append('bytes', { kind, call, session, meta, bytes, offset }).then(() => {
+      this.#ahead--;
       this.#aheadBytes -= bytes.length;
       this.#share.stored(bytes.length + frameOverheadBytes);
     });

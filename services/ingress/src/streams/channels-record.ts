@@ -57,21 +57,26 @@ export class ChannelsRecord {
     this.#write(this.#output, channel, bytes);
   }
 
-  /** What became of a forwarded connection. */
+  /** What became of a forwarded connection. See `settled`. */
   port(meta: Extract<PortEvent, { readonly event: 'opened' | 'refused' | 'closed' }>): void {
-    this.#output.mark('channel', meta, 0);
+    this.#input.mark('channel', meta, 0);
     if (meta.event === 'opened') this.#portBytes ??= 0;
     if (meta.event !== 'closed') return;
     this.#portBytes = (this.#portBytes ?? 0) + meta.inBytes + meta.outBytes;
     for (const way of ['in', 'out']) this.#connections.delete(`${meta.connection} ${way}`);
   }
 
-  /** Bytes of a forwarded connection, for which room was claimed. */
-  portBytes(meta: Extract<PortEvent, { readonly event: 'in' | 'out' }>, bytes: Buffer): void {
+  /**
+   * Records bytes of a forwarded connection, for which room was claimed. What goes in is on the broker's disk when this
+   * returns; what comes out may run ahead. Throws `Refusal` (`ResponseWithheld`).
+   */
+  async portBytes(meta: Extract<PortEvent, { readonly event: 'in' | 'out' }>, bytes: Buffer): Promise<void> {
     const key = `${meta.connection} ${meta.event}`;
     const offset = this.#connections.get(key) ?? 0;
-    this.#output.publish('channel', meta, bytes, offset);
     this.#connections.set(key, offset + bytes.length);
+    const frames = meta.event === 'in' ? this.#input : this.#output;
+    frames.publish('channel', meta, bytes, offset);
+    await (meta.event === 'in' ? frames.settled() : frames.within());
   }
 
   /** Waits while too many bytes run ahead of their acks. Throws `Refusal` (`ResponseWithheld`). */

@@ -69,13 +69,13 @@ export interface Steps {
 export class Flow {
   readonly #gate: Gate;
   readonly #pieces: (Buffer | null)[] = [];
-  readonly #onFailure: () => void;
+  readonly #onFailure: (error: unknown) => void;
   #steps: Steps | undefined;
   #isRunning = false;
   #isOver = false;
 
-  /** `onFailure`: a step has failed, and nothing more is passed on. */
-  constructor(gate: Gate, onFailure: () => void) {
+  /** `onFailure`: hears of each step that fails; it is to `stop` the flow. */
+  constructor(gate: Gate, onFailure: (error: unknown) => void) {
     this.#gate = gate;
     this.#onFailure = onFailure;
   }
@@ -105,8 +105,8 @@ export class Flow {
     for (let piece = this.#pieces.shift(); piece !== undefined; piece = this.#pieces.shift()) {
       try {
         await (piece === null ? this.#steps.end() : this.#steps.bytes(piece));
-      } catch {
-        this.#onFailure();
+      } catch (error) {
+        this.#onFailure(error);
       } finally {
         this.#gate.went(piece?.length ?? 0);
       }

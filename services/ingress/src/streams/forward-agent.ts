@@ -12,17 +12,21 @@ import {
 } from '@sluice/kube';
 import type { RawData, WebSocket } from 'ws';
 import { type Carrier, webSocketCarrier } from './carrier.ts';
+import { Windows } from './flow.ts';
 
 /** One connection that the agent forwards. */
 export interface AgentConnection {
   readonly port: number;
-  send(bytes: Buffer): void;
+  /** Resolves when the agent takes more, or nothing at all any more. */
+  send(bytes: Buffer): Promise<void>;
   /** Nothing more comes out of the pod. */
   end(): void;
   /** Says in words why there is no connection, or no more; ends both directions. */
   fail(words: string): void;
   /** Bytes were passed on. */
   consumed(bytes: number): void;
+  /** What the agent still sends is for nobody. */
+  closed(): void;
 }
 
 /** What the agent does with it. */
@@ -52,39 +56,52 @@ const protocolError = 1;
 export class SpdyForwardAgent implements ForwardAgent {
   readonly protocol: string;
   readonly carrier: Carrier;
-  /** Error streams without their data streams, by request id. */
+  /** Error streams without their data streams, by request id; and the ids by stream. */
   readonly #halves = new Map<
     string,
     { readonly error: number; readonly port: number; readonly late: NodeJS.Timeout }
   >();
+  readonly #halfIds = new Map<number, string>();
   readonly #events = new Map<number, ConnectionEvents>();
+  readonly #windows = new Windows();
 
   constructor(carrier: Carrier, protocol: string) {
     this.carrier = carrier;
     this.protocol = protocol;
     carrier.gone.addEventListener('abort', () => {
       for (const { late } of this.#halves.values()) clearTimeout(late);
+      this.#windows.openAll();
     });
+  }
+
+  /** It is whole, or given up. */
+  #dropHalf(error: number): void {
+    const id = this.#halfIds.get(error) ?? '';
+    clearTimeout(this.#halves.get(id)?.late);
+    this.#halfIds.delete(error);
+    this.#halves.delete(id);
   }
 
   start(opened: (connection: AgentConnection) => ConnectionEvents): void {
     const session = new SpdySession('server', (bytes) => this.carrier.write(bytes), {
-      opened: (stream, headers) => {
+      opened: (stream, headers, isEnded) => {
         const [type, id] = [headers.get('streamtype'), headers.get('requestid') ?? ''];
         const port = portOf(headers.get('port') ?? '');
         const half = this.#halves.get(id);
         if (type === 'error' && port !== null && half === undefined && id !== '') {
           const giveUp = (): void => {
-            this.#halves.delete(id);
+            this.#dropHalf(stream);
             session.reset(stream, protocolError);
           };
           this.#halves.set(id, { error: stream, port, late: setTimeout(giveUp, pairingMs) });
+          this.#halfIds.set(stream, id);
           session.reply(stream);
         } else if (type === 'data' && half !== undefined && half.port === port) {
-          clearTimeout(half.late);
-          this.#halves.delete(id);
+          this.#dropHalf(half.error);
           session.reply(stream);
-          this.#events.set(stream, opened(connectionOf(session, port, { error: half.error, data: stream })));
+          const events = opened(this.#connection(session, port, { error: half.error, data: stream }));
+          this.#events.set(stream, events);
+          if (isEnded) events.ended();
         } else session.reset(stream, protocolError);
       },
       replied: () => undefined,
@@ -96,11 +113,13 @@ export class SpdyForwardAgent implements ForwardAgent {
         if (isEnded) events?.ended();
       },
       reset: (stream) => {
+        this.#dropHalf(stream);
+        this.#windows.open(stream);
         this.#events.get(stream)?.reset();
         this.#events.delete(stream);
       },
       goAway: () => undefined,
-      writable: () => undefined,
+      writable: (stream) => this.#windows.open(stream),
     });
     const take = (bytes: Buffer): void => {
       try {
@@ -112,27 +131,34 @@ export class SpdyForwardAgent implements ForwardAgent {
     };
     this.carrier.start(take, () => session.ping());
   }
-}
 
-function connectionOf(
-  session: SpdySession,
-  port: number,
-  { error, data }: { readonly error: number; readonly data: number },
-): AgentConnection {
-  return {
-    port,
-    send: (bytes) => void session.write(data, bytes),
-    end() {
-      session.end(data);
-      session.end(error);
-    },
-    fail(words) {
-      session.write(error, Buffer.from(words));
-      session.end(error);
-      session.end(data);
-    },
-    consumed: (bytes) => session.consumed(data, bytes),
-  };
+  #connection(
+    session: SpdySession,
+    port: number,
+    { error, data }: { readonly error: number; readonly data: number },
+  ): AgentConnection {
+    return {
+      port,
+      send: async (bytes) => {
+        if (!session.write(data, bytes)) this.#windows.shut(data);
+        await this.#windows.isOpen(data);
+      },
+      end: () => {
+        session.end(data);
+        session.end(error);
+      },
+      fail: (words) => {
+        session.write(error, Buffer.from(words));
+        session.end(error);
+        session.end(data);
+      },
+      consumed: (bytes) => session.consumed(data, bytes),
+      closed: () => {
+        this.#events.delete(data);
+        this.#windows.open(data);
+      },
+    };
+  }
 }
 
 /** WebSocket channels: the ports are named at once, and each is one connection that lasts as long as the WebSocket. */
@@ -176,7 +202,7 @@ export class ChannelForwardAgent implements ForwardAgent {
     this.#open++;
     return {
       port,
-      send: (bytes) => this.#send(encodePortForwardMessage(this.#codec, place, 'data', bytes)),
+      send: async (bytes) => this.#send(encodePortForwardMessage(this.#codec, place, 'data', bytes)),
       end: () => void (isOver || end()),
       fail: (words) => {
         if (isOver) return;
@@ -184,6 +210,7 @@ export class ChannelForwardAgent implements ForwardAgent {
         end();
       },
       consumed: () => undefined,
+      closed: () => undefined,
     };
   }
 

@@ -1,7 +1,7 @@
 // A port-forward that runs: each connection is decided when it is opened, recorded, and carried as it is.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SpdyError, SpdySession } from '@sluice/kube';
-import type { Decision } from '@sluice/model';
+import { SpdyClosedError, SpdyError, SpdySession } from '@sluice/kube';
+import type { Allow, Decision } from '@sluice/model';
 import { type MaskClient, type MaskSubject, maskedText } from '../mask-client.ts';
 import { MaskedText } from '../masked.ts';
 import type { CallOver } from '../record.ts';
@@ -10,8 +10,9 @@ import { AgentGone } from '../request.ts';
 import { type Carrier, socketCarrier } from './carrier.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import type { SpdyConnection } from './connect.ts';
-import { Flow, Gate } from './flow.ts';
+import { Gate, Windows } from './flow.ts';
 import type { AgentConnection, ConnectionEvents, ForwardAgent } from './forward-agent.ts';
+import { Forwarded } from './forwarded.ts';
 
 /** What a port-forward runs with. */
 export interface Forwarding {
@@ -20,34 +21,45 @@ export interface Forwarding {
   readonly record: ChannelsRecord;
   readonly maskClient: MaskClient;
   readonly subject: MaskSubject;
-  /** A policy wants the bytes recorded: masked as a text is, while the agent gets them as they are. */
-  readonly isCaptured: boolean;
+  /** By which it was opened. */
+  readonly allow: Allow;
   /** Asks about one port. Throws `Refusal`. */
   readonly decide: (port: number) => Promise<Decision>;
+  /** Those that a connection was opened to, for whoever decides again. */
+  readonly ports: Set<number>;
   /** Aborts with the `Refusal` that names why it is cut. */
   readonly cut: AbortSignal;
 }
 
+/** An agent that is cut has so long to print what it was told. */
 const lastWordsMs = 300;
 
-/** Carries connections until one side leaves. Throws what `cut` says, once the agent was told. */
+const unrecorded = 'Sluice cannot record the connection now, so it was not made';
+
+/** What a connection costs, of what may wait, until it is decided: more than so many at once are not read. Bytes. */
+const undecidedBytes = 4 * 1024;
+
+/** Carries connections until one side leaves. Throws what `cut` says, once the agent was told, and what nobody foresaw. */
 export async function forward(forwarding: Forwarding): Promise<void> {
   const { agent, cluster, cut } = forwarding;
   const carrier = socketCarrier(cluster.socket, cluster.head);
   const over = AbortSignal.any([cut, agent.carrier.gone, carrier.gone]);
   const forwards = new Forwards(forwarding, carrier, over);
   try {
-    forwards.start();
-    if (!over.aborted) await new Promise((resolve) => over.addEventListener('abort', resolve));
-    forwards.stop(cut.aborted ? `sluice: ${(cut.reason as Refusal).message}` : '');
-    carrier.destroy();
+    try {
+      forwards.start();
+      const ended = new Promise<void>((resolve) => over.addEventListener('abort', () => resolve()));
+      if (!over.aborted) await Promise.race([ended, forwards.failed]);
+    } finally {
+      forwards.stop(cut.aborted ? `sluice: ${(cut.reason as Refusal).message}` : '');
+      carrier.destroy();
+    }
     // kubectl ends with its connection, and may not have come to print what it was told.
-    if (cut.aborted && !agent.carrier.gone.aborted)
-      await Promise.race([
-        sleep(lastWordsMs),
-        new Promise((left) => agent.carrier.gone.addEventListener('abort', left)),
-      ]);
-    if (!agent.carrier.gone.aborted) await agent.carrier.close();
+    if (cut.aborted && !agent.carrier.gone.aborted) {
+      const left = new Promise((resolve) => agent.carrier.gone.addEventListener('abort', resolve));
+      await Promise.race([sleep(lastWordsMs), left]);
+    }
+    await agent.carrier.close();
     cut.throwIfAborted();
   } finally {
     carrier.destroy();
@@ -76,8 +88,10 @@ class Forwards implements CallOver {
   readonly #session: SpdySession;
   readonly #open = new Set<Forwarded>();
   readonly #streams = new Map<number, StreamEvents>();
+  readonly #windows = new Windows();
   readonly #into: Gate;
   readonly #outOf: Gate;
+  readonly #failed = Promise.withResolvers<never>();
   #count = 0;
 
   constructor(forwarding: Forwarding, carrier: Carrier, over: AbortSignal) {
@@ -97,8 +111,14 @@ class Forwards implements CallOver {
       },
       reset: (stream) => this.#streams.get(stream)?.reset(),
       goAway: () => undefined,
-      writable: () => undefined,
+      writable: (stream) => this.#windows.open(stream),
     });
+    this.#failed.promise.catch(() => undefined);
+  }
+
+  /** Rejects when something fails that is nobody's to fail. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
   }
 
   throwIfOver(): void {
@@ -127,56 +147,94 @@ class Forwards implements CallOver {
   #opened(connection: AgentConnection): ConnectionEvents {
     const at = { channel: 'port', connection: ++this.#count, port: connection.port } as const;
     const forwarded = new Forwarded(connection, this.#into, this.#outOf);
-    void this.#judged(at, forwarded);
+    this.#open.add(forwarded);
+    forwarded.whenClosed.push(() => this.#open.delete(forwarded));
+    this.#into.came(undecidedBytes);
+    this.#judged(at, forwarded)
+      .catch((error: unknown) => this.#failed.reject(error))
+      .finally(() => this.#into.went(undecidedBytes));
     return forwarded;
   }
 
+  /** Decides about a connection, and opens it or says why not: either is on the broker's disk first. */
   async #judged(at: At, forwarded: Forwarded): Promise<void> {
-    const { decide, record } = this.#forwarding;
+    const { ports, record } = this.#forwarding;
     try {
-      const decision = await decide(at.port);
-      if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
-      if (this.signal.aborted) return;
+      const isCaptured = await this.#allowed(at.port);
+      if (forwarded.isClosed || this.signal.aborted) return;
+      ports.add(at.port);
       record.port({ ...at, event: 'opened' });
-      this.#carry(at, forwarded);
+      forwarded.whenClosed.push(() => {
+        const { inBytes, outBytes } = forwarded;
+        record.port({ ...at, event: 'closed', inBytes, outBytes });
+      });
+      if (!(await this.#isRecorded())) throw new Refusal('RecordUnavailable', unrecorded);
+      if (!forwarded.isClosed) this.#carry(at, forwarded, isCaptured);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
+      if (this.signal.aborted) return;
       const { reasonCode, message, hint } = error;
       record.port({ ...at, event: 'refused', reasonCode, reason: message });
+      // What cannot be recorded is refused all the same.
+      await this.#isRecorded();
       forwarded.close(`Error from Sluice (${reasonCode}): ${message}${hint === '' ? '' : `. ${hint}`}`);
     }
   }
 
-  /** Opens it towards the cluster, and carries both directions, each in its order. */
-  #carry(at: At, forwarded: Forwarded): void {
-    const { agent, record } = this.#forwarding;
-    const open = (streamtype: string): number =>
-      this.#session.open(
-        new Map([
-          ['streamtype', streamtype],
-          ['port', String(at.port)],
-          ['requestid', String(at.connection)],
-        ]),
-      );
-    const error = open('error');
+  async #isRecorded(): Promise<boolean> {
+    try {
+      await this.#forwarding.record.settled();
+      return true;
+    } catch (error) {
+      if (error instanceof Refusal) return false;
+      throw error;
+    }
+  }
+
+  /** Whether its bytes are recorded, too. Throws `Refusal`. */
+  async #allowed(port: number): Promise<boolean> {
+    const { allow, decide } = this.#forwarding;
+    const decision = await decide(port);
+    if (decision.effect !== 'allow') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
+    const { impersonate, record } = decision.obligations;
+    if (JSON.stringify(impersonate) !== JSON.stringify(allow.obligations.impersonate))
+      throw new Refusal('AuthorityChanged', 'the policies give this port another identity than the port-forward has');
+    return record === 'full' || allow.obligations.record === 'full';
+  }
+
+  /** A stream towards the cluster. Throws `Refusal`. */
+  #stream(at: At, streamtype: 'error' | 'data'): number {
+    const headers = { streamtype, port: String(at.port), requestid: String(at.connection) };
+    try {
+      return this.#session.open(new Map(Object.entries(headers)));
+    } catch (error) {
+      if (!(error instanceof SpdyClosedError)) throw error;
+      throw new Refusal('ClusterUnreachable', 'the cluster takes no more connections of this port-forward');
+    }
+  }
+
+  /** Opens it towards the cluster, and carries both directions, each in its order. Throws `Refusal`. */
+  #carry(at: At, forwarded: Forwarded, isCaptured: boolean): void {
+    const { agent } = this.#forwarding;
+    const error = this.#stream(at, 'error');
     // Nobody says anything to the cluster there.
     this.#session.end(error);
-    const data = open('data');
-    this.#open.add(forwarded);
-    forwarded.whenClosed = () => {
-      this.#open.delete(forwarded);
+    const data = this.#stream(at, 'data');
+    forwarded.whenClosed.push(() => {
       for (const stream of [error, data]) {
         this.#streams.delete(stream);
         this.#session.reset(stream);
+        this.#windows.open(stream);
       }
-      record.port({ ...at, event: 'closed', inBytes: forwarded.inBytes, outBytes: forwarded.outBytes });
-    };
-    const [recordIn, recordOut] = [this.#capture(at, 'in'), this.#capture(at, 'out')];
+    });
+    const recorded = isCaptured ? (event: 'in' | 'out') => this.#capture(at, event) : () => uncaptured;
+    const [recordIn, recordOut] = [recorded('in'), recorded('out')];
     forwarded.into.begin({
       bytes: async (bytes) => {
         await recordIn(bytes, 'more');
         forwarded.inBytes += bytes.length;
-        this.#session.write(data, bytes);
+        if (!this.#session.write(data, bytes)) this.#windows.shut(data);
+        await this.#windows.isOpen(data);
         await this.#carrier.drained();
         forwarded.connection.consumed(bytes.length);
       },
@@ -190,7 +248,7 @@ class Forwards implements CallOver {
       bytes: async (bytes) => {
         await recordOut(bytes, 'more');
         forwarded.outBytes += bytes.length;
-        forwarded.connection.send(bytes);
+        await forwarded.connection.send(bytes);
         await agent.carrier.drained();
       },
       end: async () => {
@@ -224,73 +282,20 @@ class Forwards implements CallOver {
     };
   }
 
-  /** Records the bytes of one direction, where a policy wants it. */
+  /** Records the bytes of one direction, masked as a text is; the agent gets them as they are. */
   #capture(at: At, event: 'in' | 'out'): (bytes: Buffer, until: 'more' | 'flush') => Promise<void> {
-    const { isCaptured, maskClient, record, subject } = this.#forwarding;
-    if (!isCaptured) return async () => undefined;
+    const { maskClient, record, subject } = this.#forwarding;
     const text = new MaskedText(maskClient, subject, { direction: event === 'in' ? 'sent' : 'shown' });
     return async (bytes, until) => {
       const { masked } = await text.push(bytes, until);
       if (masked.length === 0) return;
       await record.claim(masked.length, this);
       this.throwIfOver();
-      record.portBytes({ ...at, event }, masked);
-      await record.within();
+      await record.portBytes({ ...at, event }, masked);
     };
   }
 }
 
 const nothing = Buffer.alloc(0);
+const uncaptured = async (): Promise<void> => undefined;
 const maxComplaints = 16;
-
-/** One connection between the agent and a port. */
-class Forwarded implements ConnectionEvents {
-  readonly connection: AgentConnection;
-  readonly into: Flow;
-  readonly outOf: Flow;
-  inBytes = 0;
-  outBytes = 0;
-  whenClosed: () => void = () => undefined;
-  readonly #ends = new Set<'in' | 'out'>();
-  #isClosed = false;
-
-  constructor(connection: AgentConnection, into: Gate, outOf: Gate) {
-    this.connection = connection;
-    this.into = new Flow(into, () => this.close(''));
-    this.outOf = new Flow(outOf, () => this.close(''));
-  }
-
-  data(bytes: Buffer): void {
-    this.into.push(bytes);
-  }
-
-  ended(): void {
-    this.into.push(null);
-  }
-
-  /** One direction has been carried to its end. */
-  carried(way: 'in' | 'out'): void {
-    this.#ends.add(way);
-    if (this.#ends.size === 2) this.#over();
-  }
-
-  reset(): void {
-    this.#over();
-  }
-
-  /** Ends both directions. `words`: why; empty where the agent needs none. */
-  close(words: string): void {
-    if (this.#isClosed) return;
-    if (words === '') this.connection.end();
-    else this.connection.fail(words);
-    this.#over();
-  }
-
-  #over(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.into.stop();
-    this.outOf.stop();
-    this.whenClosed();
-  }
-}

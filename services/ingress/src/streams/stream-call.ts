@@ -36,6 +36,8 @@ export class StreamCall {
   #agent: Leg | undefined;
   /** Once the cluster has opened the stream. */
   #record: ChannelsRecord | undefined;
+  /** Of a port-forward: those that connections were opened to. */
+  readonly #ports = new Set<number>();
   /** Resolves when the agent has had the time for its last words. */
   #told: Promise<void> = Promise.resolve();
 
@@ -80,7 +82,14 @@ export class StreamCall {
     };
     const bound = bind(this.#parts, call, {
       decision: allow,
-      decideAgain: () => decideAgain(),
+      decideAgain: async () => {
+        const decision = await decideAgain();
+        for (const port of decision.effect === 'allow' ? this.#ports : []) {
+          const ofPort = await decideAgain(port);
+          if (ofPort.effect !== 'allow') return ofPort;
+        }
+        return decision;
+      },
       grantEndsMs: granted?.expiresAtMs,
     });
     let end: 'known' | 'unknown' = 'unknown';
@@ -151,7 +160,7 @@ export class StreamCall {
   async #open(allow: Allow, { cut }: Bound, pod: KnownPod, decide: (port: number) => Promise<Decision>): Promise<void> {
     const { connect, failpoint, maskClient, pods } = this.#parts;
     const call = this.#call;
-    const { impersonate, mask, record: level } = allow.obligations;
+    const { impersonate, mask } = allow.obligations;
     const outgoing = { call: call.record.id, canonical: call.canonical, agent: call.agent, impersonate };
     const connecting = {
       stream: this.#stream,
@@ -170,8 +179,7 @@ export class StreamCall {
         await failpoint('after-first-upstream-byte');
         const agent = this.#upgrade.acceptForwards(this.#stream);
         Object.assign(record.facts, { client: agent.protocol, unmasked: true });
-        const isCaptured = level === 'full';
-        await forward({ agent, cluster, record, maskClient, subject, isCaptured, decide, cut });
+        await forward({ agent, cluster, record, maskClient, subject, allow, decide, ports: this.#ports, cut });
         await this.#completed();
       } finally {
         cluster.socket.destroy();
