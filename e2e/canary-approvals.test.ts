@@ -82,7 +82,10 @@ async function call(surface: HeldSurface): Promise<Answered> {
   const { method, path, headers, sent } = surface;
   cluster.answer = ({ target }) =>
     answerFor(heldSurfaces.find((row) => target.includes(planting.of(row).marker)) ?? surface);
-  const answered = await sluice.call(method, path(of), sent?.(of) ?? '', headers?.(of) ?? {});
+  const isExec = path(of).includes('/exec?');
+  const answered = isExec
+    ? await sluice.exec(path(of))
+    : await sluice.call(method, path(of), sent?.(of) ?? '', headers?.(of) ?? {});
   shown.push(`${answered.body}\n${JSON.stringify(answered.headers)}`);
   return answered;
 }

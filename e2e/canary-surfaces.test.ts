@@ -76,12 +76,10 @@ async function play(surface: Surface): Promise<string> {
     const given = answer?.(of) ?? { kind: 'Status', apiVersion: 'v1', metadata: { name: of.marker } };
     return isAnswer(given) ? given : { body: JSON.stringify(given) };
   };
-  const answered = await sluice.call(
-    method,
-    typeof path === 'string' ? path : path(of),
-    sent?.(of) ?? '',
-    typeof headers === 'function' ? headers(of) : headers,
-  );
+  const target = typeof path === 'string' ? path : path(of);
+  const answered = target.includes('/exec?')
+    ? await sluice.exec(target)
+    : await sluice.call(method, target, sent?.(of) ?? '', typeof headers === 'function' ? headers(of) : headers);
   assert.equal(answered.status, status, `${surface.name}: ${answered.status}`);
   return `${answered.body}\n${JSON.stringify(answered.headers)}`;
 }

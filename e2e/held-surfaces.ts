@@ -108,7 +108,7 @@ export const heldSurfaces: readonly HeldSurface[] = [
     name: 'the command of an exec',
     method: 'POST',
     path: (p) =>
-      `${shop}/pods/${p.marker}/exec?command=mysql&command=${encodeURIComponent(`--password=${p.secret}`)}&command=--token&command=${p.secret}`,
+      `${shop}/pods/${p.marker}/exec?command=mysql&command=${encodeURIComponent(`--password=${p.secret}`)}&command=--token&command=${p.secret}&stdout=true`,
     end: 'denied',
   },
   {

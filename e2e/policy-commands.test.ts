@@ -264,8 +264,8 @@ test('what no rule matches waits for a reviewer, where a policy asks about all e
   assert.deepEqual([call.effect, call.reasonCode, call.outcome], ['ask', 'ApprovalDenied', 'refused']);
 });
 
-test('a body that was not masked does not travel: --object needs --policies', async () => {
+test('a body that was not masked does not travel: --object and --pod need --policies', async () => {
   const { code, stderr } = await explain('--as', 'demo', '--verb', 'create', '--resource', 'pods', '--object', body);
   assert.equal(code, 1);
-  assert.match(stderr, /--object needs --policies/);
+  assert.match(stderr, /--object and --pod need --policies/);
 });

@@ -205,10 +205,11 @@ function tellStory(program: string, name: string): void {
     );
   });
 
-  test('exec is refused with a sentence', async () => {
-    const { code, stderr } = await runs('exec', `deployment/${name}`, '--', 'true');
-    assert.notEqual(code, 0);
-    assert.match(stderr, /Sluice carries no upgraded connections/);
+  test('a command that does nothing is run, and one that destroys is refused in one line', async () => {
+    await works('exec', `deployment/${name}`, '--', 'true');
+    const { code, stderr } = await runs('exec', `deployment/${name}`, '--', 'rm', '-rf', '/data');
+    assert.equal(code, 126);
+    assert.match(stderr, /^Error from Sluice \(DeniedByRule\): Nothing is deleted or stopped from inside of a pod\./m);
   });
 
   test('a deletion that has to be asked about waits, and happens once a reviewer has approved it', async () => {
@@ -294,7 +295,8 @@ function tellStory(program: string, name: string): void {
     assert.ok(
       rows.some((row) => row.verb === 'update' && row.reasonCode === 'MaskedValueWritten' && row.effect === 'deny'),
     );
-    assert.ok(rows.some((row) => row.resource === 'pods/exec' && row.reasonCode === 'UpgradeRequired'));
+    const execs = rows.filter((row) => row.resource === 'pods/exec').map((row) => `${row.reasonCode} ${row.outcome}`);
+    assert.deepEqual(execs.toSorted(), ['AllowedByRule completed', 'DeniedByRule refused']);
     const deletions = rows.filter((row) => row.verb === 'delete' && row.name === asked);
     const ends = deletions.map((row) => `${row.resource} ${row.reasonCode} ${row.status} ${row.outcome}`);
     assert.deepEqual(ends.toSorted(), [

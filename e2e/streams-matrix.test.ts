@@ -14,6 +14,7 @@ import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { openUpstream, removeScratch, repository, Sluice, scratch, type Upstream } from '@sluice/testing';
+import { everyStream, kubectls, type Program } from './streams.ts';
 
 const script = process.env['SLUICE_E2E_STREAM_TEST'] ?? '';
 /** Things that the script tries. */
@@ -23,19 +24,7 @@ const atOnce = 3;
 const dir = scratch();
 let upstream: Upstream;
 
-interface Program {
-  readonly path: string;
-  /** `1.36.4`. */
-  readonly version: string;
-}
-
-const programs = (process.env['SLUICE_E2E_KUBECTLS'] || 'kubectl').split(delimiter).map((path): Program => {
-  const { stdout, error } = spawnSync(path, ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
-  if (error !== undefined) throw error;
-  const { clientVersion } = JSON.parse(stdout) as { clientVersion: { gitVersion: string } };
-  return { path, version: clientVersion.gitVersion.replace(/^v/, '') };
-});
-const newest = programs.toSorted((a, b) => a.version.localeCompare(b.version, 'en', { numeric: true })).at(-1);
+const programs = kubectls();
 
 /** What the script says of what it tried. */
 interface Verdict {
@@ -107,10 +96,9 @@ void describe('where a policy allows everything that the script tries', { concur
   let sluice: Sluice;
 
   before(async () => {
-    const policies = join(import.meta.dirname, 'policies', 'streams.yaml');
     sluice = await Sluice.start({
       home: join(dir, 'home'),
-      flags: ['--kubeconfig', upstream.kubeconfig, '--policies', policies],
+      flags: ['--kubeconfig', upstream.kubeconfig, '--policies', everyStream],
     });
   });
 
@@ -130,7 +118,7 @@ test(`under the policies that Sluice ships, proxies and interactive shells fail 
     home: join(dir, 'shipped'),
     flags: ['--kubeconfig', upstream.kubeconfig, '--policies', join(repository, 'deploy', 'examples', 'policies')],
   });
-  const { passed, failed, output } = await play(sluice, newest as Program);
+  const { passed, failed, output } = await play(sluice, programs.at(-1) as Program);
   const shells = ['exec -it: pty', 'exec -it: initial size', 'exec -it: resize', 'exec -it: exit code'];
   assert.deepEqual(failed, [...shells, ...shells, 'pods/proxy', 'top of kubelet stats'], output);
   assert.equal(passed.length, tried - failed.length, output);

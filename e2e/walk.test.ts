@@ -63,6 +63,11 @@ class Shell {
     throw new Error(`the shell is still busy: ${this.#printed.slice(from)}`);
   }
 
+  /** What came since the last line has ended. */
+  get unread(): string {
+    return this.#printed.slice(this.#ended);
+  }
+
   interrupt(): void {
     if (this.#bash.pid !== undefined) process.kill(-this.#bash.pid, 'SIGINT');
   }
@@ -133,14 +138,17 @@ async function walk(steps: readonly (Line | Shown)[]): Promise<void> {
     const askedBefore = asked();
     const end = expected(step);
     assert.ok(end !== undefined, `${where}: nobody has said how to judge: ${step.text}`);
-    const { code, output } = await shell.type(filled(step, values), async (printed) => {
+    const line = filled(step, values);
+    // At a terminal, Ctrl-C leaves alone what runs in the background.
+    const typed = end.kind === 'runs on' ? `set -m\n${line}\nset +m` : line;
+    const { code, output } = await shell.type(typed, async (printed) => {
       if (end.kind !== 'endless') return;
       // Somebody has to call for there to be a call to see.
       await run('kubectl', ['get', 'pods', '-n', 'shop'], {
         ...env,
         KUBECONFIG: join(copy, '.sluice/agent.kubeconfig'),
       });
-      if (/\n/.test(printed)) shell.interrupt();
+      if (end.prints.test(printed)) shell.interrupt();
     });
     transcript += `${output}\n`;
     waiting += output;
@@ -150,6 +158,10 @@ async function walk(steps: readonly (Line | Shown)[]): Promise<void> {
         waiting = '';
         // It is told of in the first shell.
         await until('an approval', () => asked() > askedBefore);
+        break;
+      case 'runs on':
+        waiting = '';
+        await until('what it prints', () => end.prints.test(output + shell.unread));
         break;
       case 'refused':
         assert.notEqual(code, 0, what);

@@ -39,9 +39,11 @@ const judges: readonly (readonly [begin: string, prints: RegExp])[] = [
   ['export KUBECONFIG=', /^$/],
   ['kubectl create deployment ', /created/],
   ['kubectl delete ', /deleted/],
+  ['kubectl exec ', /^orders\.csv$/m],
   ['kubectl get pods ', /^(shop +)?(web|hello)-\S+ +1\/1 +Running/m],
   // What a mask begins with, in base64.
   ['kubectl get secret ', /password: c2x1aWNlLW1hc2s6/],
+  ['kubectl logs -f ', /^tick \d+$/m],
   ['kubectl rollout status ', /successfully rolled out/],
   ['kubectl scale ', /scaled/],
   ['rm ', /^$/],
@@ -49,24 +51,26 @@ const judges: readonly (readonly [begin: string, prints: RegExp])[] = [
   ['sluice approvals approve ', / is (approved|used): agent "/],
   ['sluice approvals deny ', / is denied: agent "/],
   ['sluice approvals list', /^\S+ +[0-9a-z]{10} +pending /m],
-  ['sluice approvals show ', /^request +DELETE$/m],
-  ['sluice calls list', /^TIME .* ID$/m],
+  ['sluice approvals show ', /^request +(DELETE|GET)$/m],
+  ['sluice calls list', /^TIME .* ID\b/m],
   ['sluice keys broker', /nkey/],
   ['sluice keys list', /decisions/],
+  ['sluice kill ', /^cut [-0-9a-f]{36}$/m],
   ['sluice kubeconfig ', /^$/],
   ['sluice mask test ', /\.stringData\.password: value of a Secret/],
   ['sluice policy apply ', /\d+ policies, \d+ rules in force/],
   ['sluice policy check ', /\d+ policies/],
   ['sluice policy explain ', /^effect +(allow|ask|deny)$/m],
-  ['sluice replay ', /completed|refused/],
+  ['sluice replay ', /completed|refused|cut/],
   ['sluice sessions list', /^STARTED .* ID$/m],
   ['sluice sql --list', /^who-read$/m],
   ['sluice sql --query agent-activity ', /^delete +namespaces +shop +deny /m],
   ['sluice sql --query ', /\bdemo\b/],
+  ['sluice tail CALL', /^[\d:.]+ {2}body {2}tick \d+$/m],
   ['sluice tail', /demo/],
   ['sluice verify', /^No faults\.$/m],
   ['sluice() {', /^$/],
-  ['wait $!', /deleted/],
+  ['wait $!', /deleted|^sluice-mask:v1:/m],
 ];
 
 /** What a refused command has to say, by what the page says about it. */
@@ -75,6 +79,7 @@ const refusals: readonly (readonly [comment: string, says: () => RegExp])[] = [
   ["refused, with the reviewer's words", () => /local:\S+ has denied approval \w{10}: scale it to zero instead/],
   ['refused after a minute', () => /approval \w{10} waits for a reviewer until \d\d:\d\d UTC/],
   ['refused by the cluster: 409', () => /\(Conflict\): .*might have been modified/],
+  ['cut, ', () => /^sluice: killed by local:\S+: /m],
   ['refused: no rule allows it', () => /\(Forbidden\): agent "demo" may not .*: no rule allows it/],
 ];
 
@@ -84,26 +89,31 @@ export const placeholders = /\b(?:CALL|FILE|ID|SESSION|TEXT)\b/g;
 /** Where the output of a list has what a later line needs: of the first row that fits. */
 export const lists: readonly { readonly begin: string; readonly placeholder: string; readonly value: RegExp }[] = [
   { begin: 'sluice approvals list', placeholder: 'ID', value: /^\S+ +([0-9a-z]{10}) +pending /m },
-  { begin: 'sluice calls list', placeholder: 'CALL', value: / ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/m },
+  { begin: 'sluice calls list', placeholder: 'CALL', value: / ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?: |$)/m },
   { begin: 'sluice sessions list', placeholder: 'SESSION', value: / ([0-9a-f]{32})$/m },
 ];
 
 export type Expected =
   | { readonly kind: 'refused'; readonly says: RegExp }
   | { readonly kind: 'asks' }
+  /** In the background, until somebody ends it. */
+  | { readonly kind: 'runs on'; readonly prints: RegExp }
   | { readonly kind: 'endless'; readonly prints: RegExp }
   | { readonly kind: 'done'; readonly prints: RegExp };
 
 /** How to judge a line. `undefined`: nobody has said, and it must not stand on a page. */
 export function expected({ command, comment }: Line): Expected | undefined {
-  if (comment.startsWith('refused')) {
+  if (/^(refused|cut)/.test(comment)) {
     const says = refusals.find(([begin]) => comment.startsWith(begin))?.[1];
     return says === undefined ? undefined : { kind: 'refused', says: says() };
   }
   const prints = judges.find(([begin]) => command.startsWith(begin))?.[1];
   if (prints === undefined || command.endsWith('\\')) return undefined;
-  if (command.endsWith('&')) return comment.startsWith('asks') ? { kind: 'asks' } : undefined;
-  return { kind: command === 'sluice tail' ? 'endless' : 'done', prints };
+  if (command.endsWith('&')) {
+    if (comment.startsWith('runs on')) return { kind: 'runs on', prints };
+    return comment.startsWith('asks') ? { kind: 'asks' } : undefined;
+  }
+  return { kind: command.startsWith('sluice tail') ? 'endless' : 'done', prints };
 }
 
 /**
@@ -153,5 +163,5 @@ export function normal(text: string): string {
 function oneOfTheReasons(): RegExp {
   const policy = readFileSync(join(repository, 'deploy/examples/policies/demo-agent.yaml'), 'utf8');
   const reasons = [...policy.matchAll(/^ +reason: "(.*)"$/gm)].map(([, reason = '']) => RegExp.escape(reason));
-  return new RegExp(`\\(Forbidden\\): (?:${reasons.join('|')})$`, 'm');
+  return new RegExp(`\\((?:Forbidden|DeniedByRule)\\): (?:${reasons.join('|')})$`, 'm');
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { reasons } from '../libs/model/src/index.ts';
 import { detectorsPage, reasonsPage, renderDetectors, renderReasons } from './docs.ts';
@@ -38,10 +38,29 @@ test('each test that the lifecycle names is there', () => {
   }
 });
 
-test('the README names only commands, files and flags that are there', () => {
+test('each link of a page leads to a file, and to a heading of it', () => {
+  const pages = globSync('{*.md,docs/**/*.md}', { cwd: root });
+  assert.ok(pages.length > 20);
+  for (const page of pages) {
+    const text = read(page).replaceAll(/^```.*?^```$/gms, '');
+    for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link)) continue;
+      const [file = '', anchor] = link.split('#');
+      const target = file === '' ? page : join(dirname(page), file);
+      assert.ok(existsSync(join(root, target)), `${page}: ${link}`);
+      if (anchor !== undefined) assert.ok(anchorsOf(read(target)).includes(anchor), `${page}: ${link}`);
+    }
+  }
+});
+
+/** As they are made of headings where pages are shown. */
+function anchorsOf(text: string): string[] {
+  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading.toLowerCase());
+  return headings.map((heading) => heading.replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'));
+}
+
+test('the README names only commands and scripts that are there', () => {
   const readme = read('README.md');
-  for (const [, link] of readme.matchAll(/\]\(([^)]+)\)/g))
-    assert.ok(globSync(link ?? '', { cwd: root }).length > 0, link);
   const scripts = (JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts;
   for (const [, script = ''] of readme.matchAll(/npm run (\w+)/g)) assert.ok(script in scripts, script);
   const cli = read('cli/src/main.ts');

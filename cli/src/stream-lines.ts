@@ -63,7 +63,8 @@ export function streamEndLines({ stream, message }: FrameMeta['outcome']): reado
   const { client, upstream, exitCode, channels, unmasked } = stream;
   if (exitCode !== null) lines.push(`exit code ${exitCode}`);
   lines.push(`${client} from the agent, ${upstream} to the cluster`);
-  for (const { channel, bytes, sha256 } of channels) lines.push(`${channel}: ${bytes} bytes, sha256 ${sha256}`);
+  for (const { channel, bytes, sha256 } of channels)
+    lines.push(`${channel}: ${bytes} bytes${sha256 === '' ? '' : `, sha256 ${sha256}`}`);
   if (unmasked === true) lines.push('the agent got its bytes unmasked');
   return lines;
 }

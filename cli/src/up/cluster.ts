@@ -48,6 +48,8 @@ export async function missingRights(connection: ClusterConnection, tiers: readon
       if (!(await wants('groups', '', group))) missing.push(`impersonate group ${group}`);
     }
   }
+  // For what policies say of the pods of streams. Secrets it may do without.
+  if (!(await allowed(connection, {}, { verb: 'get', group: '', resource: 'pods' }))) missing.push('get pods');
   if (missing.length > 0) return missing;
   for (const tier of tiers) {
     const headers = { 'impersonate-user': tier.user, 'impersonate-group': [...tier.groups] };

@@ -61,6 +61,14 @@ test('list parameters may repeat and keep their order', () => {
   );
 });
 
+test('an argument of a command may have lines, and nothing else in a query may', () => {
+  const { query, canonical } = parseTarget('/api/v1/x/y/z?command=sh&command=-c&command=ls%0d%0Aid');
+  assert.deepEqual(query.at(-1), ['command', 'ls\r\nid']);
+  assert.equal(canonical, '/api/v1/x/y/z?command=sh&command=-c&command=ls%0D%0Aid');
+  for (const refused of ['container=a%0ab', 'command=a%00b', 'commands=a%0ab', 'labelSelector=a%0d'])
+    assert.throws(() => parseTarget(`/api/v1/x/y/z?${refused}`), TargetError, refused);
+});
+
 test('the root and a trailing slash are kept', () => {
   assert.equal(parseTarget('/').canonical, '/');
   assert.equal(parseTarget('/api/').canonical, '/api/');

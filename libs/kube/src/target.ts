@@ -76,7 +76,7 @@ function parseQuery(raw: string): (readonly [string, string])[] {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
     const name = decode((equals === -1 ? pair : pair.slice(0, equals)).replaceAll('+', ' '), 'query');
-    const value = equals === -1 ? '' : decode(pair.slice(equals + 1).replaceAll('+', ' '), 'query');
+    const value = equals === -1 ? '' : decode(pair.slice(equals + 1).replaceAll('+', ' '), partOf(name));
     if (seen.has(name) && !repeatable.has(name)) throw new TargetError('a query parameter occurs twice');
     seen.add(name);
     pairs.push([name, value]);
@@ -84,7 +84,22 @@ function parseQuery(raw: string): (readonly [string, string])[] {
   return pairs;
 }
 
-function decode(raw: string, part: 'path' | 'query'): string {
+/** An argument of a command is any text: scripts have lines. */
+function partOf(name: string): 'query' | 'argument' {
+  return name === 'command' ? 'argument' : 'query';
+}
+
+/** What no part of its kind has. */
+const controls = {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  path: /[\x00-\x1f\x7f]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: likewise
+  query: /[\x00\r\n]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: likewise
+  argument: /\x00/,
+} as const;
+
+function decode(raw: string, part: keyof typeof controls): string {
   if (!raw.includes('%')) return raw;
   if (/%(?![0-9a-f]{2})/i.test(raw)) throw new TargetError(`the ${part} has an invalid percent-encoding`);
   const bytes = Buffer.from(
@@ -97,9 +112,7 @@ function decode(raw: string, part: 'path' | 'query'): string {
   } catch {
     throw new TargetError(`the ${part} is not UTF-8`);
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  const control = part === 'path' ? /[\x00-\x1f\x7f]/ : /[\x00\r\n]/;
-  if (control.test(text)) throw new TargetError(`the ${part} has a control character`);
+  if (controls[part].test(text)) throw new TargetError(`the ${part} has a control character`);
   return text;
 }
 

@@ -32,7 +32,7 @@ export interface DecisionRequest {
   readonly fieldSelector?: string;
   /** Likewise. */
   readonly labelSelector?: string;
-  /** Of an exec, an attach or a port-forward. */
+  /** Of an exec, an attach or a port-forward. Its command is masked: an argument with a mask in it is not known. */
   readonly stream?: StreamRequest;
   /**
    * Of a stream. `read`: the masked pod, without its status, follows in place of a body. `absent`: there is none.

@@ -69,8 +69,16 @@ export type MaskReply =
       readonly carry?: string;
       /** Of a text: so many of its last bytes are held back in the carry. */
       readonly held?: number;
+      /**
+       * Of a text: nothing is masked in what goes out, which is what was held back before and what was given, without what
+       * is held back now. It does not come back, so there are no `lengths`.
+       */
+      readonly isUnchanged?: true;
     }
   | { readonly kind: 'unreadable' | 'tooLarge' };
+
+/** How every mask begins, as text. */
+export const maskPrefix = 'sluice-mask:v1:';
 
 /** A message, taken apart. */
 export interface Message<Head> {

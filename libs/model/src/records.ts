@@ -138,7 +138,10 @@ export interface FrameMeta {
       readonly upstream: string;
       /** Of the command; `null` where it had none, or nobody knows. */
       readonly exitCode: number | null;
-      /** Each channel that carried something: masked bytes, and their SHA-256, hex. */
+      /**
+       * Each channel that carried something: masked bytes, and their SHA-256, hex. `port`: the bytes of all connections, in and
+       * out, unmasked; no hash.
+       */
       readonly channels: readonly {
         readonly channel: Channel | 'port';
         readonly bytes: number;

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { CallRow, FrameMeta, FrameRow } from '@sluice/model';
+import { WebSocket } from 'ws';
 import type { BrokerEnv } from './broker.ts';
 
 export const repository = resolve(import.meta.dirname, '../../..');
@@ -111,6 +112,9 @@ export class Kubectl {
     return spawn(this.#program, args, { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
   }
 }
+
+/** Its number in `v5.channel.k8s.io`. */
+const errorChannel = 3;
 
 export class Sluice {
   readonly home: string;
@@ -225,6 +229,26 @@ export class Sluice {
       });
       outgoing.end(body);
     });
+  }
+
+  /**
+   * An exec as the demo agent, over WebSocket, to its end. `body`: the `Status` of its error channel; `output`: all else. The
+   * status is that of the refusal, where Sluice refused it.
+   */
+  async exec(path: string): Promise<Answered & { readonly output: string }> {
+    const ca = readFileSync(join(this.home, 'tls', 'ca.crt'));
+    const socket = new WebSocket(`wss://127.0.0.1:${this.state().port}${path}`, ['v5.channel.k8s.io'], {
+      ca,
+      headers: { authorization: `Bearer ${this.token()}` },
+    });
+    let [output, body] = ['', ''];
+    socket.on('message', (data: Buffer) => {
+      if (data[0] === errorChannel) body += data.toString('utf8', 1);
+      else output += data.toString('utf8', 1);
+    });
+    await once(socket, 'close');
+    const isRefused = body.includes('SluiceReasonCode');
+    return { status: isRefused ? 403 : 101, headers: {}, body, output };
   }
 
   /** A TLS connection to ingress, for what no client library would send. */

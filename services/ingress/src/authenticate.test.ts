@@ -16,8 +16,8 @@ test('a verified token is not verified again for a while, and never past its end
     verified++;
     return { agent, expiresAtMs };
   });
-  assert.deepEqual(await authenticate(bearing('Bearer t1')), agent);
-  assert.deepEqual(await authenticate(bearing('bearer t1')), agent);
+  assert.deepEqual(await authenticate(bearing('Bearer t1')), { agent, tokenEndsMs: expiresAtMs });
+  assert.deepEqual((await authenticate(bearing('bearer t1'))).agent, agent);
   assert.equal(verified, 1);
   expiresAtMs = Date.now() - 1;
   await authenticate(bearing('Bearer t2'));

@@ -10,6 +10,7 @@ import {
   type DecisionRequest,
   type FrameMeta,
   type MaskRule,
+  maskPrefix,
   maxValueBytes,
   type RequestAttributes,
   type ReviewedObject,
@@ -208,7 +209,7 @@ export class Call {
       generateName,
       body: kind,
       ...this.#selectors(),
-      ...(this.#stream && { stream: this.#stream.asked, pod: this.#stream.pod.kind }),
+      ...(this.#stream && { stream: this.#maskedStream(this.#stream), pod: this.#stream.pod.kind }),
     } as const;
     return { request, body: this.#stream?.pod.kind === 'read' ? this.#stream.pod.masked : this.#maskedBody };
   }
@@ -331,11 +332,17 @@ export class Call {
     };
   }
 
-  /** As the target is recorded, so are the arguments in it. */
-  #recordedStream({ asked, pod }: Streamed): NonNullable<FrameMeta['call']['stream']> {
-    const command = parseTarget(this.#target).query.filter(([name]) => name === 'command');
+  #recordedStream(stream: Streamed): NonNullable<FrameMeta['call']['stream']> {
     const grade = this.#decision?.grade ?? 'opaque';
-    return { ...asked, command: command.map(([, value]) => value), grade, pod: pod.kind === 'read' ? pod.pod : null };
+    const pod = stream.pod.kind === 'read' ? stream.pod.pod : null;
+    return { ...this.#maskedStream(stream), grade, pod };
+  }
+
+  /** As the target is recorded, so are the arguments in it. Where they could not be told apart, none is known. */
+  #maskedStream({ asked }: Streamed): StreamRequest {
+    const masked = parseTarget(this.#target).query.filter(([name]) => name === 'command');
+    const isWhole = masked.length === asked.command.length;
+    return { ...asked, command: isWhole ? masked.map(([, value]) => value) : asked.command.map(() => maskPrefix) };
   }
 
   #hmac(data: string | Uint8Array): string {

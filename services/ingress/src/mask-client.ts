@@ -35,7 +35,8 @@ export interface MaskSubject {
 
 /** The masked bytes of a piece, and what goes with the next one. */
 export interface MaskedPiece {
-  readonly bytes: Buffer;
+  /** `null`: nothing is masked in what was held back before and what was given, without what is held back now. */
+  readonly bytes: Buffer | null;
   readonly carry: string;
   /** So many of the last bytes given come with a later piece. */
   readonly held: number;
@@ -93,22 +94,27 @@ export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient
       throw new MaskError('unavailable', { cause });
     }
     if (opened.head.kind !== 'masked') throw new MaskError(opened.head.kind);
-    if (opened.parts.length !== values.length) throw new MaskError('unavailable');
+    if (opened.parts.length !== (opened.head.isUnchanged ? 0 : values.length)) throw new MaskError('unavailable');
     return { head: opened.head, parts: opened.parts };
   };
   return {
-    values: async (subject, as, values) => (await ask(subject, as, values)).parts,
+    async values(subject, as, values) {
+      const { head, parts } = await ask(subject, as, values);
+      if (head.isUnchanged) throw new MaskError('unavailable');
+      return parts;
+    },
     async text(subject, form, piece, carry, until) {
       const as = { form: 'text', ...form, carry, flush: until === 'flush' } as const;
       const { head, parts } = await ask(subject, as, [piece]);
-      return { bytes: parts[0] as Buffer, carry: head.carry ?? '', held: head.held ?? 0 };
+      return { bytes: parts[0] ?? null, carry: head.carry ?? '', held: head.held ?? 0 };
     },
   };
 }
 
 /** A whole text, masked. Throws `MaskError`. */
 export async function maskedText(client: MaskClient, subject: MaskSubject, text: string): Promise<string> {
-  return (await client.text(subject, { direction: 'shown' }, raw(Buffer.from(text)), '', 'flush')).bytes.toString();
+  const { bytes } = await client.text(subject, { direction: 'shown' }, raw(Buffer.from(text)), '', 'flush');
+  return bytes === null ? text : bytes.toString();
 }
 
 /** The rules of an obligation. What goes into the record is masked by what always holds, even where it says `none`. */

@@ -79,7 +79,8 @@ export class MaskedText {
     if (piece.held > given.length) throw new MaskError('unavailable');
     this.#carry = piece.carry;
     this.#held = given.subarray(given.length - piece.held);
-    return { masked: piece.bytes, raw: raw(given.subarray(0, given.length - piece.held)) };
+    const passing = raw(given.subarray(0, given.length - piece.held));
+    return { masked: piece.bytes ?? passing, raw: passing };
   }
 
   flush(): Promise<Passing> {

@@ -1,17 +1,17 @@
 // A mask that is written back would destroy the secret it stands for. It is looked for in every form in which a client
 // could have kept it.
 import { gunzipSync } from 'node:zlib';
+import { maskPrefix } from '@sluice/model';
 import type { Raw } from '@sluice/runtime/raw';
 import { Refusal } from './refusal.ts';
 
-const prefix = 'sluice-mask:v1:';
 /** Of all that a body holds packed. */
 const maxInflatedBytes = 32 * 1024 * 1024;
 /** More are looked at by nobody: a release is one. */
 const maxArchives = 16;
 
 /** The prefix, and what base64 makes of it at each alignment, once, twice and three times over. */
-const forms: readonly Buffer[] = [prefix, ...nested([prefix], 3)].map((text) => Buffer.from(text));
+const forms: readonly Buffer[] = [maskPrefix, ...nested([maskPrefix], 3)].map((text) => Buffer.from(text));
 
 function nested(texts: readonly string[], times: number): string[] {
   if (times === 0) return [];

@@ -43,3 +43,10 @@ test('what does not come back line by line is left out', () => {
   const written = writtenTexts(parseTarget('/a?command=x'), 'me');
   assert.deepEqual(written?.read('everything'), { canonical: '/a', userAgent: '' });
 });
+
+test('an argument of several lines stays as it is where nothing is masked', () => {
+  const target = parseTarget('/a?command=sh&command=-c&command=ls%0Arm%20x');
+  const written = writtenTexts(target, '');
+  assert.equal(written?.text, 'sh\n-c\nls rm x\n');
+  assert.equal(written?.read('sh\n-c\nls rm x\n').canonical, target.canonical);
+});

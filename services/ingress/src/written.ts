@@ -68,7 +68,13 @@ export function writtenTexts(target: Target, userAgent: string): Written | null 
       const parts = masked.split('\n');
       // Nothing that is masked spans lines; where it did all the same, nobody could say which was which.
       if (parts.length !== lines.length + 1) return { canonical: pathOf(target), userAgent: '' };
-      const values = new Map(suspects.map((pair, index) => [pair, partOf(pair, parts[index] ?? '')]));
+      // What has nothing to be masked stays as it is, its lines too.
+      const values = new Map(
+        suspects.map((pair, index) => [
+          pair,
+          parts[index] === lines[index] ? pair[1] : partOf(pair, parts[index] ?? ''),
+        ]),
+      );
       const query = target.query.map((pair) => [pair[0], values.get(pair) ?? pair[1]] as const);
       return { canonical: withQuery(pathOf(target), query), userAgent: parts.at(-1) ?? '' };
     },

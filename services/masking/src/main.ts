@@ -40,8 +40,16 @@ runService('masking', process.env, async ({ env, log }) => {
       const find = patterns.length === 0 ? [findKnown] : [findKnown, findPatterns(patterns)];
       const piece = { carry: Buffer.from(carry, 'base64'), bytes: parts[0] ?? Buffer.alloc(0), flush };
       const how = { isTyped: typing, keepsLength: keepLength };
-      const { bytes, masks, held, carry: next } = maskText(maskValues(agent), find, { ...piece, ...how });
-      return [{ kind: 'masked', lengths: [bytes.length], masks, held, carry: next.toString('base64') }, bytes];
+      const { bytes, isUnchanged, ...done } = maskText(maskValues(agent), find, { ...piece, ...how });
+      const reply = {
+        kind: 'masked',
+        masks: done.masks,
+        held: done.held,
+        carry: done.carry.toString('base64'),
+      } as const;
+      // Nearly all of what commands print: it need not go back.
+      if (isUnchanged) return [{ ...reply, lengths: [], isUnchanged }];
+      return [{ ...reply, lengths: [bytes.length] }, bytes];
     }
     try {
       const masked = parts.map((part) => masker.mask(head, part));

@@ -38,6 +38,8 @@ export interface MaskedText {
   readonly masks: number;
   /** So many of the last bytes given are held back in the carry. */
   readonly held: number;
+  /** `bytes` is what was held back before, and what was given, without what is held back now. */
+  readonly isUnchanged: boolean;
 }
 
 /** A secret is masked by its first bytes, and so is what of it is held back. */
@@ -58,7 +60,10 @@ export function maskText(newMask: NewMask, find: readonly FindMore[], piece: Tex
     from = end === -1 ? text.length : end;
     // Its mask has gone out already.
     if (keepsLength) parts.push(Buffer.alloc(from - base, filler));
-    if (end === -1) return { bytes: Buffer.concat(parts), ...carried(text, from, state.inside), masks: 0, held: 0 };
+    if (end === -1) {
+      const swallowed = { bytes: Buffer.concat(parts), masks: 0, held: 0, isUnchanged: from === base };
+      return { ...swallowed, ...carried(text, from, state.inside) };
+    }
   }
   const look = (isEnd: boolean): Scan =>
     find.reduce<Scan>((all, more) => both(all, more(text, { isEnd, isTyped })), scan(text, { isEnd, isTyped }));
@@ -97,6 +102,7 @@ export function maskText(newMask: NewMask, find: readonly FindMore[], piece: Tex
     ...carried(text, cut, goesOn ? last.until : null),
     masks,
     held: text.length - cut,
+    isUnchanged: masks === 0 && from === base,
   };
 }
 

@@ -20,6 +20,8 @@ export class ChannelsRecord {
   readonly #channels = new Map<Channel, Counted>();
   /** Of a port-forward: bytes of a connection in one direction. */
   readonly #connections = new Map<string, number>();
+  /** Of a port-forward: what its connections carried, both ways; `null` where none was opened. */
+  #portBytes: number | null = null;
   /** What the outcome says besides. */
   readonly facts: Facts = {
     client: '',
@@ -58,7 +60,10 @@ export class ChannelsRecord {
   /** What became of a forwarded connection. See `settled`. */
   port(meta: Extract<PortEvent, { readonly event: 'opened' | 'refused' | 'closed' }>): void {
     this.#input.mark('channel', meta, 0);
-    if (meta.event === 'closed') for (const way of ['in', 'out']) this.#connections.delete(`${meta.connection} ${way}`);
+    if (meta.event === 'opened') this.#portBytes ??= 0;
+    if (meta.event !== 'closed') return;
+    this.#portBytes = (this.#portBytes ?? 0) + meta.inBytes + meta.outBytes;
+    for (const way of ['in', 'out']) this.#connections.delete(`${meta.connection} ${way}`);
   }
 
   /**
@@ -102,6 +107,8 @@ export class ChannelsRecord {
       bytes,
       sha256: hash.digest('hex'),
     }));
-    return { ...this.facts, channels };
+    // Of what is not masked there is no hash: it would tell who guesses the bytes that the guess is right.
+    const port = { channel: 'port', bytes: this.#portBytes ?? 0, sha256: '' } as const;
+    return { ...this.facts, channels: this.#portBytes === null ? channels : [...channels, port] };
   }
 }

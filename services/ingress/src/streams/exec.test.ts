@@ -5,7 +5,7 @@ import type { Channel, FrameMeta } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
 import { raw } from '@sluice/runtime/raw';
 import { Budget } from '../budget.ts';
-import type { MaskClient } from '../mask-client.ts';
+import { type MaskClient, MaskError } from '../mask-client.ts';
 import { AheadFrames, CallRecord } from '../record.ts';
 import { Refusal } from '../refusal.ts';
 import { AgentGone } from '../request.ts';
@@ -25,7 +25,7 @@ type Event = `${'recorded' | 'acked' | 'agent' | 'pod'} ${string}`;
 class HandLeg implements Leg {
   readonly protocol = 'v5.channel.k8s.io';
   readonly hasStatus = true;
-  readonly #queue = new LegQueue({ pause() {}, resume() {} }, 1 << 20);
+  readonly #queue = new LegQueue({ pause() {}, resume() {} }, { aheadBytes: 1 << 20 });
   readonly #gone = new AbortController();
   readonly #name: 'agent' | 'pod';
   readonly #events: Event[];
@@ -195,6 +195,30 @@ test('an agent that leaves is heard while its pod takes nothing more', async () 
   while (!events.includes('pod stdin much')) await sleep(1);
   agent.leave();
   await assert.rejects(running, AgentGone);
+});
+
+test('what cannot be masked does not pass, in neither direction, and ends the stream', async () => {
+  const broken: MaskClient = {
+    values: async () => [],
+    text: () => Promise.reject(new MaskError('unavailable')),
+  };
+  for (const side of ['agent', 'pod'] as const) {
+    const { [side]: leg, events, running } = stream({ maskClient: broken });
+    leg.say(side === 'agent' ? 'stdin' : 'stdout', 'hunter2');
+    await assert.rejects(running, { reasonCode: 'ResponseWithheld' });
+    assert.deepEqual(events, []);
+  }
+});
+
+test('what cannot be recorded does not reach the pod, and ends the stream', async () => {
+  const never = { append: () => new Promise(() => undefined) } as unknown as Ledger;
+  const share = new Budget(log).share(agent);
+  const call = new CallRecord(never, share, '00000000-0000-7000-8000-000000000000', '0'.repeat(32));
+  const frames = (): AheadFrames => new AheadFrames(never, share, call);
+  const { agent: leg, events, running } = stream({ record: new ChannelsRecord(frames(), frames()) });
+  leg.say('stdin', 'ls');
+  await assert.rejects(running, { reasonCode: 'ResponseWithheld' });
+  assert.deepEqual(events, []);
 });
 
 test('a cluster that breaks off has not ended the command', async () => {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Channel } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
-import { LegQueue, StreamError } from './leg.ts';
+import { LegQueue, type ReadAhead, StreamError } from './leg.ts';
 
-function queue(aheadBytes = 1_000) {
+function queue(ahead: ReadAhead = { aheadBytes: 1_000 }) {
   const flow: string[] = [];
-  const legs = new LegQueue({ pause: () => flow.push('pause'), resume: () => flow.push('resume') }, aheadBytes);
+  const legs = new LegQueue({ pause: () => flow.push('pause'), resume: () => flow.push('resume') }, ahead);
   const say = (channel: Channel, text: string): void =>
     legs.push({ kind: 'data', channel, bytes: raw(Buffer.from(text)) });
   return { legs, flow, say };
@@ -42,6 +42,15 @@ test('a source is held back while too much waits, and goes on when half of it is
   say('stdout', 'and more');
   assert.deepEqual(flow, ['pause'], 'it is paused once');
   while (flow.length === 1) await legs.read();
+  assert.deepEqual(flow, ['pause', 'resume']);
+});
+
+test('less is held while nobody has read', async () => {
+  const { legs, flow, say } = queue({ aheadBytes: 1_000, heldBytes: 200 });
+  say('stdin', 'x'.repeat(300));
+  assert.deepEqual(flow, ['pause']);
+  await legs.read();
+  say('stdin', 'y'.repeat(800));
   assert.deepEqual(flow, ['pause', 'resume']);
 });
 

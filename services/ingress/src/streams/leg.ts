@@ -45,27 +45,37 @@ const eventBytes = 64;
 /** As many as a frame carries: fewer, larger pieces cost less to mask and to record. */
 const togetherBytes = 256 * 1024;
 
+/** What is read from a peer before somebody takes it. Bytes. */
+export interface ReadAhead {
+  readonly aheadBytes: number;
+  /** Until anybody takes something, which may be long: a stream may wait for a reviewer. Default `aheadBytes`. */
+  readonly heldBytes?: number;
+}
+
 /** Bytes and events between a socket that pushes and a reader that pulls. */
 export class LegQueue {
   readonly #flow: { pause(): void; resume(): void };
   readonly #aheadBytes: number;
+  /** As long as nobody has read, `heldBytes`. */
+  #nowBytes: number;
   #events: LegEvent[] = [];
   #bytes = 0;
   #isPaused = false;
   #end: { readonly error: StreamError | null } | undefined;
   #wake: (() => void) | undefined;
 
-  /** `aheadBytes`: what may be here and not read before the flow is paused. */
-  constructor(flow: { pause(): void; resume(): void }, aheadBytes: number) {
+  /** How much may be here and not read before the flow is paused. */
+  constructor(flow: { pause(): void; resume(): void }, { aheadBytes, heldBytes = aheadBytes }: ReadAhead) {
     this.#flow = flow;
     this.#aheadBytes = aheadBytes;
+    this.#nowBytes = heldBytes;
   }
 
   push(event: LegEvent): void {
     if (this.#end !== undefined) return;
     this.#events.push(event);
     this.#bytes += costOf(event);
-    if (this.#bytes > this.#aheadBytes && !this.#isPaused) {
+    if (this.#bytes > this.#nowBytes && !this.#isPaused) {
       this.#isPaused = true;
       this.#flow.pause();
     }
@@ -85,6 +95,7 @@ export class LegQueue {
   }
 
   async read(): Promise<LegEvent | null> {
+    this.#nowBytes = this.#aheadBytes;
     while (this.#events.length === 0) {
       if (this.#end !== undefined) {
         if (this.#end.error !== null) throw this.#end.error;
@@ -95,7 +106,7 @@ export class LegQueue {
       });
     }
     const event = this.#take();
-    if (this.#isPaused && this.#bytes <= this.#aheadBytes / 2) this.#resume();
+    if (this.#isPaused && this.#bytes <= this.#nowBytes / 2) this.#resume();
     return event;
   }
 

@@ -1,4 +1,5 @@
 // A port-forward that runs: each connection is decided when it is opened, recorded, and carried as it is.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SpdyClosedError, SpdyError, SpdySession } from '@sluice/kube';
 import type { Allow, Decision } from '@sluice/model';
 import { type MaskClient, type MaskSubject, maskedText } from '../mask-client.ts';
@@ -30,6 +31,7 @@ export interface Forwarding {
   readonly cut: AbortSignal;
 }
 
+const lastWordsMs = 300;
 const unrecorded = 'Sluice cannot record the connection now, so it was not made';
 
 /** What a connection costs, of what may wait, until it is decided: more than so many at once are not read. Bytes. */
@@ -48,11 +50,17 @@ export async function forward(forwarding: Forwarding): Promise<void> {
       if (!over.aborted) await Promise.race([ended, forwards.failed]);
     } finally {
       forwards.stop(cut.aborted ? `sluice: ${(cut.reason as Refusal).message}` : '');
+      carrier.destroy();
     }
+    // kubectl ends with its connection, and may not have come to print what it was told.
+    if (cut.aborted && !agent.carrier.gone.aborted)
+      await Promise.race([
+        sleep(lastWordsMs),
+        new Promise((left) => agent.carrier.gone.addEventListener('abort', left)),
+      ]);
     await agent.carrier.close();
     cut.throwIfAborted();
   } finally {
-    carrier.destroy();
     agent.carrier.destroy();
   }
 }

@@ -4,7 +4,7 @@ import { type Channel, channels } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import { socketCarrier } from './carrier.ts';
 import { Windows } from './flow.ts';
-import { type Leg, type LegEvent, LegQueue, StreamError } from './leg.ts';
+import { type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError } from './leg.ts';
 
 /** A peer has so long to open, or to accept, the streams that it asked for: kubelet's own limit. */
 const openingMs = 30_000;
@@ -36,15 +36,15 @@ export class SpdyLeg implements Leg {
     {
       codec,
       peer,
-      aheadBytes,
       wanted,
-    }: { codec: ChannelProtocol; peer: 'agent' | 'cluster'; aheadBytes: number; wanted: readonly Channel[] },
+      ...ahead
+    }: { codec: ChannelProtocol; peer: 'agent' | 'cluster'; wanted: readonly Channel[] } & ReadAhead,
   ) {
     this.protocol = `SPDY/3.1 ${codec.name}`;
     this.hasStatus = codec.hasStatus;
     this.#missing = new Set(wanted);
     this.#carrier = socketCarrier(socket, head);
-    this.#queue = new LegQueue(this.#carrier, aheadBytes);
+    this.#queue = new LegQueue(this.#carrier, ahead);
     this.#opened.promise.catch(() => undefined);
     this.gone.addEventListener('abort', () => this.#left());
     this.#session = new SpdySession(peer === 'agent' ? 'server' : 'client', (bytes) => this.#carrier.write(bytes), {

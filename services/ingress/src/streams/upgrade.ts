@@ -21,8 +21,8 @@ import { WebSocketLeg } from './websocket-leg.ts';
 
 /** kube-apiserver's own limit of a message. Bytes. */
 const maxMessageBytes = 32 * 1024 * 1024;
-/** What of an agent's input is read before anybody takes it: also while it waits for a reviewer. */
-const aheadBytes = 64 * 1024;
+/** What of an agent's input is read ahead; less while it waits for a reviewer. Bytes. */
+const ahead = { aheadBytes: 256 * 1024, heldBytes: 64 * 1024 } as const;
 
 /** How connections are forwarded over SPDY. */
 const portForward = 'portforward.k8s.io';
@@ -76,7 +76,7 @@ export class Upgrade {
   readonly #takeEarly = (bytes: Buffer): void => {
     this.#early.push(bytes);
     this.#earlyBytes += bytes.length;
-    if (this.#earlyBytes > aheadBytes) this.#socket.pause();
+    if (this.#earlyBytes > ahead.heldBytes) this.#socket.pause();
   };
 
   /** Hands the connection over, once, with what has come on it. Throws `AgentGone`. */
@@ -118,11 +118,11 @@ export class Upgrade {
     if (codec === undefined) throw this.#noProtocol();
     if (!this.#isSpdy) {
       const socket = this.#webSocket(codec.name);
-      return new WebSocketLeg(socket, this.#socket, { codec, peer: 'agent', aheadBytes });
+      return new WebSocketLeg(socket, this.#socket, { codec, peer: 'agent', ...ahead });
     }
     const head = this.#switchToSpdy(codec.name);
     const wanted = channelsOf(stream, codec);
-    const leg = new SpdyLeg(this.#socket, head, { codec, peer: 'agent', aheadBytes, wanted });
+    const leg = new SpdyLeg(this.#socket, head, { codec, peer: 'agent', ...ahead, wanted });
     try {
       await leg.opened();
     } catch (error) {

@@ -11,7 +11,7 @@ import type { Channel } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import type { RawData, WebSocket } from 'ws';
 import { keepAlive } from './keep-alive.ts';
-import { closingMs, type Leg, type LegEvent, LegQueue, StreamError, unsentBytes } from './leg.ts';
+import { closingMs, type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError, unsentBytes } from './leg.ts';
 
 /** Normal closure, and a peer that broke the protocol (RFC 6455, 7.4.1). */
 const normal = 1000;
@@ -31,13 +31,13 @@ export class WebSocketLeg implements Leg {
   constructor(
     socket: WebSocket,
     connection: Socket,
-    { codec, peer, aheadBytes }: { codec: ChannelProtocol; peer: 'agent' | 'cluster'; aheadBytes: number },
+    { codec, peer, ...ahead }: { codec: ChannelProtocol; peer: 'agent' | 'cluster' } & ReadAhead,
   ) {
     this.#socket = socket;
     this.#codec = codec;
     this.protocol = codec.name || 'channel.k8s.io';
     this.hasStatus = codec.hasStatus;
-    this.#queue = new LegQueue(socket, aheadBytes);
+    this.#queue = new LegQueue(socket, ahead);
     socket.on('message', (data: RawData, isBinary) => this.#take(data as Buffer, isBinary, peer));
     // What breaks the framing of WebSocket, `ws` has answered itself with a close frame.
     socket.on('error', () => undefined);

@@ -7,6 +7,13 @@ import { readStream } from './reading.ts';
 /** What is run (a text: a script of `sh -c`), its grade, the commands that are found in it; `*` stands for arguments that nobody knows. */
 type Row = readonly [run: string | readonly string[], grade: Grade, commands: readonly string[]];
 
+/** Where a value was masked, it may have taken along what stood behind it. */
+const masked: readonly Row[] = [
+  [['sh', '-c', 'password=sluice-mask:v1:00000000:AAAAAAAAAAAAAAAA -rf /data'], 'opaque', ['sh -c *']],
+  [['sluice-mask:v1:00000000:AAAAAAAAAAAAAAAA', '/'], 'opaque', []],
+  [['env', 'TOKEN=sluice-mask:v1:00000000:AAAAAAAAAAAAAAAA', 'ls'], 'opaque', ['env * ls', 'ls']],
+];
+
 const plain: readonly Row[] = [
   [['ls', '/'], 'plain', ['ls /']],
   [['cat', '/var/log/app.log'], 'plain', ['cat /var/log/app.log']],
@@ -36,6 +43,7 @@ const plain: readonly Row[] = [
   [['python3', '--version'], 'plain', ['python3 --version']],
   [['redis-cli', '-h', 'cache', 'get', 'k'], 'plain', ['redis-cli -h cache get k']],
   [['sh'], 'plain', ['sh']],
+  [['vault', 'login', 'sluice-mask:v1:00000000:AAAAAAAAAAAAAAAA'], 'plain', ['vault login *']],
 ];
 
 /** Commands that are what they are, however they are written. */
@@ -287,6 +295,7 @@ function check(rows: readonly Row[], stdin: boolean): void {
 }
 
 check(plain, false);
+check(masked, false);
 check(written, false);
 check(wrapped, false);
 check(opaque, false);

@@ -1,6 +1,6 @@
 // What a stream runs, as far as it can be said before it runs. Pure.
-import type { Grade, StreamRequest } from '@sluice/model';
-import type { Words } from './command.ts';
+import { type Grade, maskPrefix, type StreamRequest } from '@sluice/model';
+import type { Argument, Words } from './command.ts';
 import { type Insides, insides } from './programs.ts';
 import { readScript } from './script.ts';
 
@@ -34,7 +34,7 @@ const maxWords = 1_000;
  */
 export function readStream(stream: StreamRequest): Reading {
   const reader = new CommandReader(stream.stdin);
-  if (stream.kind === 'exec') reader.command(stream.command, { isFed: false, isScript: false, depth: 0 });
+  if (stream.kind === 'exec') reader.command(stream.command.map(known), { isFed: false, isScript: false, depth: 0 });
   const isTyped = stream.kind !== 'portforward' && (stream.tty || (stream.kind === 'attach' && stream.stdin));
   const isInteractive = isTyped || reader.isInteractive;
   const { commands, needed, isOpaque } = reader;
@@ -45,6 +45,11 @@ export function readStream(stream: StreamRequest): Reading {
     isInteractive,
     grade: isInteractive ? 'interactive' : isOpaque ? 'opaque' : 'plain',
   };
+}
+
+/** Where something was masked, nobody knows what stands there: of a script, not even where its commands end. */
+function known(argument: string): Argument {
+  return argument.includes(maskPrefix) ? null : argument;
 }
 
 const tooLong: Insides = { commands: [], scripts: [], isOpaque: true, readsStdin: false };
