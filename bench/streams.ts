@@ -11,10 +11,11 @@ import { measureKills } from './kills.ts';
 import { byProcess, CpuMeter, Processes, printTable, quantile, repository, round, save } from './processes.ts';
 import type { StreamLoad, StreamResult } from './stream-load.ts';
 
-const rounds = Number(process.env['SLUICE_BENCH_ROUNDS'] ?? 4);
-const durationMs = Number(process.env['SLUICE_BENCH_MS'] ?? 4_000);
+const rounds = Number(process.env['SLUICE_BENCH_ROUNDS'] ?? 3);
+const durationMs = Number(process.env['SLUICE_BENCH_MS'] ?? 3_000);
 const megabyte = 1024 * 1024;
-const megabytes = Number(process.env['SLUICE_BENCH_MB'] ?? 128);
+const megabytes = Number(process.env['SLUICE_BENCH_MB'] ?? 64);
+const warmUpMs = 6_000;
 const token = 'of-the-bench';
 
 /** A way to the pod, and the processes whose work it costs. */
@@ -112,6 +113,7 @@ export async function measureStreams(): Promise<void> {
         pids: { ...pids, ...state.parts },
       }),
     ];
+    for (const row of rows) await warmUp(row);
     const measured: Measured[] = [];
     for (const part of parts) {
       const ofPart = part.rows.flatMap((name) => rows.filter((row) => row.name === name));
@@ -129,7 +131,7 @@ export async function measureStreams(): Promise<void> {
         String(commandMs),
       ]),
     ]);
-    save('streams', { rounds, durationMs, megabytes, measured, killed });
+    save('streams', { rounds, durationMs, warmUpMs, megabytes, measured, killed });
   } finally {
     await sluice?.stop();
     await processes.end();
@@ -138,7 +140,12 @@ export async function measureStreams(): Promise<void> {
   }
 }
 
-/** Every round takes every row in turn; the first warms up. */
+/** A service runs for weeks, and its code is compiled once: each way has so much load before anything is measured. */
+async function warmUp({ url, ca, headers }: Row): Promise<void> {
+  await runLoad({ url, ca, headers, work: 'exec', sessions: 16, durationMs: warmUpMs, bytes: 0 });
+}
+
+/** Every round takes every row in turn; the first is not counted. */
 async function measure({ work, sessions }: Part, rows: readonly Row[]): Promise<Measured[]> {
   const running = rows.map((row) => ({ row, results: [] as StreamResult[], cpu: new CpuMeter(row.pids) }));
   const bytes = megabytes * megabyte;
