@@ -202,7 +202,7 @@ export class StreamCall {
       inputAllowed.catch(() => undefined);
       const archive = archiveOf(command);
       const isTyped = (stdin || tty) && archive === null;
-      const what = { isTyped, archive, showsRaw: mask === 'none' };
+      const what = { hasStdin: stdin, isTyped, archive, showsRaw: mask === 'none' };
       await run({ agent, cluster, record, maskClient, subject, ...what, inputAllowed, cut });
       await this.#completed();
       this.#told = agent.close();
