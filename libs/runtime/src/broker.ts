@@ -15,6 +15,7 @@ import { EndOfTurn } from './end-of-turn.ts';
 import { ConfigError, type Env, required } from './env.ts';
 import type { Logger } from './log.ts';
 import { Questions, type Unanswered } from './questions.ts';
+import { passBytes } from './young-garbage.ts';
 
 /** Older brokers lose streams on a crash or ignore the limits Sluice relies on. */
 export const oldestBroker = '2.10.23';
@@ -152,6 +153,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
       endOfTurn.add(() => {
         try {
           nats.publish(subject, payload, { reply });
+          passBytes(payload.byteLength);
         } catch (error) {
           log.warn({ subject, reason: nameOf(error) }, 'a request could not be sent');
           fail();
@@ -177,6 +179,7 @@ export async function openBroker(env: Env, purpose: string, log: Logger, waitMs 
           if (error !== null) return;
           const answering = (async () => {
             const answer = await handler(message.data);
+            passBytes(message.data.byteLength);
             if (answer === null) return;
             endOfTurn.add(() => {
               try {

@@ -3,6 +3,7 @@ import { type ConsumerMessages, type JsMsg, jetstream, jetstreamManager } from '
 import { consumerOf, type StreamKey, streams } from '@sluice/model';
 import type { Broker } from './broker.ts';
 import type { Logger } from './log.ts';
+import { passBytes } from './young-garbage.ts';
 
 /** A frame as the broker holds it. */
 export interface StoredFrame {
@@ -90,6 +91,7 @@ export async function consumeFrames(
       const storedAtMicros = Math.floor(timestampNanos / 1000);
       waiting.push({ message, frame: { stream, streamSeq: streamSequence, storedAtMicros, message: message.data } });
       waitingBytes += message.data.byteLength;
+      passBytes(message.data.byteLength);
       if (isFull()) enough.resolve();
       change();
     }

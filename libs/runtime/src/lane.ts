@@ -3,6 +3,7 @@ import type { Broker } from './broker.ts';
 import { HeldFrames } from './held-frames.ts';
 import type { HeldLease } from './held-lease.ts';
 import type { Logger } from './log.ts';
+import { passBytes } from './young-garbage.ts';
 
 /** An encoded frame, to be published. */
 export interface Parcel {
@@ -114,6 +115,7 @@ export class Lane {
       if (!due.lease.held()) return;
       try {
         this.#broker.nats.publish(due.subject, due.message, { reply: `${this.#inbox}.${token}` });
+        passBytes(due.message.byteLength);
       } catch (error) {
         this.#log.warn({ stream: this.#stream, err: error }, 'a frame could not be published; it stays due');
       }

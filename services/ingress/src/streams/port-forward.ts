@@ -31,7 +31,9 @@ export interface Forwarding {
   readonly cut: AbortSignal;
 }
 
+/** An agent that is cut has so long to print what it was told. */
 const lastWordsMs = 300;
+
 const unrecorded = 'Sluice cannot record the connection now, so it was not made';
 
 /** What a connection costs, of what may wait, until it is decided: more than so many at once are not read. Bytes. */
@@ -53,14 +55,14 @@ export async function forward(forwarding: Forwarding): Promise<void> {
       carrier.destroy();
     }
     // kubectl ends with its connection, and may not have come to print what it was told.
-    if (cut.aborted && !agent.carrier.gone.aborted)
-      await Promise.race([
-        sleep(lastWordsMs),
-        new Promise((left) => agent.carrier.gone.addEventListener('abort', left)),
-      ]);
+    if (cut.aborted && !agent.carrier.gone.aborted) {
+      const left = new Promise((resolve) => agent.carrier.gone.addEventListener('abort', resolve));
+      await Promise.race([sleep(lastWordsMs), left]);
+    }
     await agent.carrier.close();
     cut.throwIfAborted();
   } finally {
+    carrier.destroy();
     agent.carrier.destroy();
   }
 }
