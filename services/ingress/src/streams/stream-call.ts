@@ -97,9 +97,9 @@ export class StreamCall {
       await this.#open(allow, bound, pod, decideAgain);
       end = 'known';
     } catch (error) {
-      // The command was begun, and that is what was granted.
-      if (this.#record !== undefined || (error instanceof Refusal && error.reasonCode !== 'EffectUnknown'))
-        end = 'known';
+      // The command was begun, and that is what was granted; or it never was. What cuts in between leaves it open.
+      const isRefused = error instanceof Refusal && error.reasonCode !== 'EffectUnknown' && error !== bound.cut.reason;
+      if (this.#record !== undefined || isRefused) end = 'known';
       throw error;
     } finally {
       bound.release();
