@@ -276,5 +276,14 @@ const forbidden = 403;
 
 function outcomeOf(reasonCode: ReasonCode): 'refused' | 'failed' | 'cut' {
   if (reasonCode === 'EffectUnknown') return 'failed';
-  return reasonCode === 'ResponseWithheld' || reasonCode === 'DeadlineReached' ? 'cut' : 'refused';
+  return cuts.has(reasonCode) ? 'cut' : 'refused';
 }
+
+/** What ends a call that was on its way, and never one that was not. */
+const cuts: ReadonlySet<ReasonCode> = new Set([
+  'ResponseWithheld',
+  'DeadlineReached',
+  'Killed',
+  'TokenExpired',
+  'GrantExpired',
+]);

@@ -107,6 +107,7 @@ function stream(more: Partial<Running> = {}) {
     record,
     maskClient,
     subject,
+    hasStdin: true,
     isTyped: true,
     archive: null,
     showsRaw: false,
@@ -173,6 +174,18 @@ test('input waits until the pod is known to be the same', async () => {
   reject(changed);
   await assert.rejects(running, changed);
   assert.deepEqual(events, []);
+});
+
+test('an agent that asked for no stdin has none', async () => {
+  const { agent, pod, events, running } = stream({ hasStdin: false });
+  agent.say('stdin', 'rm -rf /');
+  agent.finish('stdin');
+  agent.say('resize', '{"Width":1,"Height":2}');
+  while (!events.some((event) => event.startsWith('pod resize'))) await sleep(1);
+  assert.ok(!events.join().includes('stdin'), events.join(' | '));
+  pod.say('error', success);
+  pod.finish('error');
+  await running;
 });
 
 test('nothing passes after the cut', async () => {

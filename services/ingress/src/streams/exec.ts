@@ -18,6 +18,8 @@ export interface Running {
   readonly record: ChannelsRecord;
   readonly maskClient: MaskClient;
   readonly subject: MaskSubject;
+  /** Whether it was decided with stdin. Without, what an agent says there is for nobody, whatever the cluster would do with it. */
+  readonly hasStdin: boolean;
   /** Somebody types, or reads along: what is no secret must not wait for what may follow it. */
   readonly isTyped: boolean;
   /** What is an archive: its places count, and its files are named in the record. */
@@ -87,9 +89,10 @@ class Pumps implements CallOver {
 
   /** From the agent to the pod, until the agent leaves: then it throws `AgentGone`. */
   async input(): Promise<never> {
-    const { agent, cluster, inputAllowed } = this.#running;
+    const { agent, cluster, hasStdin, inputAllowed } = this.#running;
     await inputAllowed;
     await this.#pump(agent, async ({ channel, ...event }) => {
+      if (channel === 'stdin' && !hasStdin) return 'more';
       if (channel === 'stdin' && event.kind === 'data') await this.#toPod(await this.#text('stdin').push(event.bytes));
       else if (channel === 'stdin') {
         await this.#toPod(await this.#text('stdin').flush());

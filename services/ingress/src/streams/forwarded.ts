@@ -12,6 +12,8 @@ export class Forwarded implements ConnectionEvents {
   outBytes = 0;
   /** Called once each. */
   readonly whenClosed: (() => void)[] = [];
+  /** Resolves when the agent was told what the cluster complains of, if it does. */
+  told: Promise<void> = Promise.resolve();
   readonly #ends = new Set<'in' | 'out'>();
   #isClosed = false;
 

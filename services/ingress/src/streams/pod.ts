@@ -22,7 +22,8 @@ export interface Pods {
   assertSame(call: Call, known: KnownPod): Promise<void>;
   /**
    * Has masking remember the values of the Secrets that a pod refers to, as if the agent had been shown their masks. Those
-   * that neither Sluice nor the agent's tier may read stay unknown. Throws `Refusal` (`MaskingUnavailable`).
+   * that are not there, or that neither Sluice nor the agent's tier may read, stay unknown. Throws `Refusal`
+   * (`MaskingUnavailable`), also where the cluster does not say which they are.
    */
   learnSecrets(call: Call, names: readonly string[], impersonate: Impersonation): Promise<void>;
   /** The same for a call on a log, of whose pod nothing else is asked. */
@@ -30,6 +31,9 @@ export interface Pods {
 }
 
 const json = { accept: 'application/json' } as const;
+/** Answers that will be the same tomorrow: it may not be read, or is not there. A cluster that is busy is no reason to pass it. */
+const withoutSecret: ReadonlySet<number> = new Set([403, 404]);
+const unlearnt = 'the Secrets of the pod cannot be read now, so Sluice could not mask them';
 /** A pod may refer to as many as it likes; so many are read. */
 const maxSecrets = 64;
 
@@ -63,6 +67,7 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
       for (const headers of [json, tier]) {
         const answer = await get({ target, call: id, headers }).catch(() => null);
         if (answer?.status === 200) return answer.body;
+        if (answer === null || !withoutSecret.has(answer.status)) throw new Refusal('MaskingUnavailable', unlearnt);
       }
       return null;
     };
@@ -104,8 +109,9 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
     learnSecrets,
 
     async learnSecretsOfLog(call, impersonate) {
-      const answer = await readRaw(call);
-      const found = answer.status === 200 ? parsed(answer.body) : null;
+      const { status, body } = await readRaw(call);
+      if (status !== 200 && !withoutSecret.has(status)) throw new Refusal('MaskingUnavailable', unlearnt);
+      const found = status === 200 ? parsed(body) : null;
       if (found !== null) await learnSecrets(call, found.pod.secrets, impersonate);
     },
   };

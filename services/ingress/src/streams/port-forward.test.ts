@@ -21,7 +21,10 @@ const subject = { agent, attributes: { kind: 'nonResource', verb: 'get', path: '
 const log = { info() {}, warn() {}, error() {} } as never;
 const maskClient: MaskClient = {
   values: async () => [],
-  text: async (_subject, _as, piece) => ({ bytes: Buffer.from(piece), carry: '', held: 0 }),
+  text: async (_subject, _as, piece) => {
+    await sleep(5);
+    return { bytes: Buffer.from(piece), carry: '', held: 0 };
+  },
 };
 const impersonate = { user: 'tier', groups: [] };
 const allowAs = (user: string): Allow =>
@@ -192,6 +195,17 @@ test('what an agent does not take stays with the cluster', async (t) => {
   assert.ok(left > 8 * 1024 * 1024, `${left} bytes are left`);
   agent.session.reset(data);
   await until(() => cluster.said.includes('3 reset'));
+});
+
+test('what the cluster complains of comes before the end of the connection', async (t) => {
+  const { agent, cluster, open } = await forwarding(t, async () => allow);
+  const { error, data } = open(80);
+  await until(() => cluster.said.includes('3 opened data 80'));
+  cluster.session.write(1, Buffer.from('connection refused'));
+  cluster.session.end(1);
+  cluster.session.end(3);
+  await until(() => agent.said.includes(`${data}  ended`));
+  assert.ok(agent.said.includes(`${error} connection refused`), agent.said.join(' | '));
 });
 
 test('a cut is told to every connection, decided or not', async (t) => {

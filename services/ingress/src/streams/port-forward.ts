@@ -227,7 +227,7 @@ class Forwards implements CallOver {
         this.#windows.open(stream);
       }
     });
-    const recorded = isCaptured ? (event: 'in' | 'out') => this.#capture(at, event) : () => uncaptured;
+    const recorded = isCaptured ? (event: 'in' | 'out') => this.#capture(at, forwarded, event) : () => uncaptured;
     const [recordIn, recordOut] = [recorded('in'), recorded('out')];
     forwarded.into.begin({
       bytes: async (bytes) => {
@@ -253,6 +253,8 @@ class Forwards implements CallOver {
       },
       end: async () => {
         await recordOut(nothing, 'flush');
+        // A kubelet complains, and ends the connection at the same time.
+        await forwarded.told;
         forwarded.connection.end();
         forwarded.carried('out');
       },
@@ -273,7 +275,7 @@ class Forwards implements CallOver {
       data: (bytes) => void (parts.length < maxComplaints && parts.push(bytes)),
       ended: () => {
         if (parts.length === 0) return;
-        maskedText(maskClient, subject, Buffer.concat(parts).toString()).then(
+        forwarded.told = maskedText(maskClient, subject, Buffer.concat(parts).toString()).then(
           (words) => forwarded.close(words),
           () => forwarded.close('the cluster cannot open the connection'),
         );
@@ -283,12 +285,17 @@ class Forwards implements CallOver {
   }
 
   /** Records the bytes of one direction, masked as a text is; the agent gets them as they are. */
-  #capture(at: At, event: 'in' | 'out'): (bytes: Buffer, until: 'more' | 'flush') => Promise<void> {
+  #capture(
+    at: At,
+    forwarded: Forwarded,
+    event: 'in' | 'out',
+  ): (bytes: Buffer, until: 'more' | 'flush') => Promise<void> {
     const { maskClient, record, subject } = this.#forwarding;
     const text = new MaskedText(maskClient, subject, { direction: event === 'in' ? 'sent' : 'shown' });
     return async (bytes, until) => {
       const { masked } = await text.push(bytes, until);
-      if (masked.length === 0) return;
+      // Behind the frame that says that it is closed there is none of its bytes.
+      if (masked.length === 0 || forwarded.isClosed) return;
       await record.claim(masked.length, this);
       this.throwIfOver();
       await record.portBytes({ ...at, event }, masked);
@@ -298,4 +305,5 @@ class Forwards implements CallOver {
 
 const nothing = Buffer.alloc(0);
 const uncaptured = async (): Promise<void> => undefined;
+/** Pieces of what a kubelet complains: a line comes in one. */
 const maxComplaints = 16;

@@ -97,9 +97,9 @@ export class StreamCall {
       await this.#open(allow, bound, pod, decideAgain);
       end = 'known';
     } catch (error) {
-      // The command was begun, and that is what was granted.
-      if (this.#record !== undefined || (error instanceof Refusal && error.reasonCode !== 'EffectUnknown'))
-        end = 'known';
+      // The command was begun, and that is what was granted; or it never was. What cuts in between leaves it open.
+      const isRefused = error instanceof Refusal && error.reasonCode !== 'EffectUnknown' && error !== bound.cut.reason;
+      if (this.#record !== undefined || isRefused) end = 'known';
       throw error;
     } finally {
       bound.release();
@@ -202,7 +202,7 @@ export class StreamCall {
       inputAllowed.catch(() => undefined);
       const archive = archiveOf(command);
       const isTyped = (stdin || tty) && archive === null;
-      const what = { isTyped, archive, showsRaw: mask === 'none' };
+      const what = { hasStdin: stdin, isTyped, archive, showsRaw: mask === 'none' };
       await run({ agent, cluster, record, maskClient, subject, ...what, inputAllowed, cut });
       await this.#completed();
       this.#told = agent.close();

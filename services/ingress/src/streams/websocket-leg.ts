@@ -10,11 +10,10 @@ import {
 import type { Channel } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
 import type { RawData, WebSocket } from 'ws';
-import { keepAlive } from './keep-alive.ts';
-import { closingMs, type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError, unsentBytes } from './leg.ts';
+import { webSocketCarrier } from './carrier.ts';
+import { type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError } from './leg.ts';
 
-/** Normal closure, and a peer that broke the protocol (RFC 6455, 7.4.1). */
-const normal = 1000;
+/** A peer broke the protocol (RFC 6455, 7.4.1). */
 const protocolError = 1002;
 
 /** The end of a stream that a WebSocket carries. `peer`: who is at the other end. */
@@ -22,10 +21,9 @@ export class WebSocketLeg implements Leg {
   readonly protocol: string;
   readonly hasStatus: boolean;
   readonly #socket: WebSocket;
+  readonly #carrier: ReturnType<typeof webSocketCarrier>;
   readonly #codec: ChannelProtocol;
   readonly #queue: LegQueue;
-  readonly #gone = new AbortController();
-  readonly #drains = new Set<() => void>();
 
   /** Takes an open WebSocket and what it runs on. Its listeners are in place when this returns. */
   constructor(
@@ -37,16 +35,14 @@ export class WebSocketLeg implements Leg {
     this.#codec = codec;
     this.protocol = codec.name || 'channel.k8s.io';
     this.hasStatus = codec.hasStatus;
-    this.#queue = new LegQueue(socket, ahead);
+    this.#carrier = webSocketCarrier(socket, connection);
+    this.#queue = new LegQueue(this.#carrier, ahead);
     socket.on('message', (data: RawData, isBinary) => this.#take(data as Buffer, isBinary, peer));
-    // What breaks the framing of WebSocket, `ws` has answered itself with a close frame.
-    socket.on('error', () => undefined);
-    socket.on('close', () => this.#left());
-    keepAlive(connection, () => socket.ping(), this.gone);
+    this.gone.addEventListener('abort', () => this.#queue.end());
   }
 
   get gone(): AbortSignal {
-    return this.#gone.signal;
+    return this.#carrier.gone;
   }
 
   read(): Promise<LegEvent | null> {
@@ -57,10 +53,8 @@ export class WebSocketLeg implements Leg {
     this.#send(encodeChannelData(this.#codec, channel, bytes));
   }
 
-  async drained(): Promise<void> {
-    while (this.#socket.bufferedAmount > unsentBytes && !this.gone.aborted) {
-      await new Promise<void>((resolve) => this.#drains.add(resolve));
-    }
+  drained(): Promise<void> {
+    return this.#carrier.drained();
   }
 
   end(channel: Channel): void {
@@ -69,23 +63,17 @@ export class WebSocketLeg implements Leg {
   }
 
   async close(): Promise<void> {
-    if (this.gone.aborted) return;
-    // Its answer may stand behind input that nobody takes any more.
     this.#queue.end();
-    this.#socket.close(normal);
-    const timer = setTimeout(() => this.destroy(), closingMs);
-    await new Promise((resolve) => this.gone.addEventListener('abort', resolve));
-    clearTimeout(timer);
+    await this.#carrier.close();
   }
 
   destroy(): void {
-    this.#socket.terminate();
-    this.#left();
+    this.#carrier.destroy();
   }
 
   #send({ data, isBinary }: WebSocketMessage): void {
     if (this.gone.aborted) return;
-    this.#socket.send(data, { binary: isBinary }, () => this.#wake());
+    this.#socket.send(data, { binary: isBinary }, () => this.#carrier.sent());
   }
 
   #take(data: Buffer, isBinary: boolean, peer: 'agent' | 'cluster'): void {
@@ -102,17 +90,5 @@ export class WebSocketLeg implements Leg {
       this.#queue.end(new StreamError(error.message));
       this.#socket.close(protocolError);
     }
-  }
-
-  #left(): void {
-    if (this.gone.aborted) return;
-    this.#queue.end();
-    this.#gone.abort();
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#drains) wake();
-    this.#drains.clear();
   }
 }
