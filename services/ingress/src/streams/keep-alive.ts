@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
  */
 const pingMs = 10_000;
 /** Of the kernel: ten probes follow, a second apart. A machine that lost its power closes no connection. Milliseconds. */
-const probeMs = 10_000;
+export const probeMs = 10_000;
 
 /**
  * Keeps a connection in use, and has the kernel find out when its peer's machine is gone. Whether the peer's program answers

@@ -15,6 +15,7 @@ import { Refusal } from '../refusal.ts';
 import { AgentGone, goneSignal, hasBody, type Response } from '../request.ts';
 import { socketCarrier, tunnelCarrier } from './carrier.ts';
 import { ChannelForwardAgent, type ForwardAgent, SpdyForwardAgent } from './forward-agent.ts';
+import { probeMs } from './keep-alive.ts';
 import { type Leg, StreamError } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 import { WebSocketLeg } from './websocket-leg.ts';
@@ -69,6 +70,7 @@ export class Upgrade {
     this.gone = goneSignal(response);
     this.#early = [head];
     // Only who reads hears that an agent leaves: it may wait for a reviewer. None ends but its own side.
+    this.#socket.setKeepAlive(true, probeMs);
     socket.on('data', this.#takeEarly);
     socket.once('end', () => this.#socket.destroySoon());
   }
