@@ -18,7 +18,7 @@ test('every way in which a pod refers to a Secret is found, each name once', () 
     { name: 'b', projected: { sources: [{ secret: { name: 'projected' } }, { configMap: { name: 'config' } }] } },
     { name: 'c', csi: { driver: 'x', nodePublishSecretRef: { name: 'csi' } } },
     { name: 'd', azureFile: { secretName: 'azure' } },
-    ...['cephfs', 'flexVolume', 'iscsi', 'rbd', 'scaleIO', 'storageos'].map((driver) => ({
+    ...['cephfs', 'cinder', 'flexVolume', 'iscsi', 'rbd', 'scaleIO', 'storageos'].map((driver) => ({
       name: driver,
       [driver]: { secretRef: { name: driver.toLowerCase() } },
     })),
@@ -34,6 +34,7 @@ test('every way in which a pod refers to a Secret is found, each name once', () 
   assert.deepEqual(podSecrets({ spec }), [
     'azure',
     'cephfs',
+    'cinder',
     'csi',
     'env',
     'env-all',
@@ -53,15 +54,23 @@ test('every way in which a pod refers to a Secret is found, each name once', () 
 });
 
 test('the token of the service account does not count, unless it is mounted elsewhere too', () => {
-  const pod = (...mountPaths: string[]): unknown => ({
+  const token = 'default-token-x7k2p';
+  const pod = (secretName: string, mountPaths: readonly string[], account?: string): unknown => ({
     spec: {
+      ...(account !== undefined && { serviceAccountName: account }),
       containers: mountPaths.map((mountPath) => ({ volumeMounts: [{ name: 'token', mountPath }] })),
-      volumes: [{ name: 'token', secret: { secretName: 'default-token-x' } }],
+      volumes: [{ name: 'token', secret: { secretName } }],
     },
   });
-  assert.deepEqual(podSecrets(pod(ownTokenPath, ownTokenPath)), []);
-  assert.deepEqual(podSecrets(pod(ownTokenPath, '/token')), ['default-token-x']);
-  assert.deepEqual(podSecrets(pod()), ['default-token-x']);
+  assert.deepEqual(podSecrets(pod(token, [ownTokenPath, ownTokenPath])), []);
+  assert.deepEqual(podSecrets(pod('web-token-x7k2p', [ownTokenPath], 'web')), []);
+  assert.deepEqual(podSecrets(pod(token, [ownTokenPath, '/token'])), [token]);
+  assert.deepEqual(podSecrets(pod(token, [])), [token]);
+  // What only lies where a token would.
+  assert.deepEqual(podSecrets(pod(token, [ownTokenPath], 'web')), [token]);
+  for (const other of ['db', 'default-token-admin', 'default-token-']) {
+    assert.deepEqual(podSecrets(pod(other, [ownTokenPath])), [other]);
+  }
 });
 
 test('what is no pod refers to no Secret', () => {

@@ -2,13 +2,16 @@ import { JsonCursor, openBrace } from './json.ts';
 
 /** Where a pod finds the token of its own service account. */
 const ownTokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** What Kubernetes put behind `NAME-token-` for the Secret with that token, up to 1.23: letters and digits that spell no words. */
+const tokenSuffix = /^[bcdfghjklmnpqrstvwxz2456789]{5}$/;
 
 /** Volumes whose driver reads a Secret named by a `secretRef`, in the pod's own namespace. */
-const driversWithSecret = ['cephfs', 'flexVolume', 'iscsi', 'rbd', 'scaleIO', 'storageos'];
+const driversWithSecret = ['cephfs', 'cinder', 'flexVolume', 'iscsi', 'rbd', 'scaleIO', 'storageos'];
 
 /**
- * Names of the Secrets that a pod refers to, each once and in order: environment, volumes, image pull. A volume that is
- * mounted as the token of the service account and nowhere else does not count. What is no pod refers to none.
+ * Names of the Secrets that a pod refers to, each once and in order: environment, volumes, image pull. A volume with the
+ * token of the service account, by its name and its place, that is mounted nowhere else does not count. What is no pod refers
+ * to none.
  */
 export function podSecrets(pod: unknown): string[] {
   const spec = at(pod, 'spec');
@@ -19,7 +22,7 @@ export function podSecrets(pod: unknown): string[] {
       ...list(at(container, 'envFrom')).map((source) => at(source, 'secretRef', 'name')),
     ]),
     ...list(at(spec, 'volumes'))
-      .filter((volume) => !isOwnToken(volume, containers))
+      .filter((volume) => !isOwnToken(volume, spec, containers))
       .flatMap(volumeSecrets),
     ...list(at(spec, 'imagePullSecrets')).map((reference) => at(reference, 'name')),
   ];
@@ -36,7 +39,12 @@ function volumeSecrets(volume: unknown): unknown[] {
   ];
 }
 
-function isOwnToken(volume: unknown, containers: readonly unknown[]): boolean {
+/** The place alone says nothing: whoever makes a pod could hide any Secret there. */
+function isOwnToken(volume: unknown, spec: unknown, containers: readonly unknown[]): boolean {
+  const prefix = `${at(spec, 'serviceAccountName') ?? 'default'}-token-`;
+  const secret = at(volume, 'secret', 'secretName');
+  if (typeof secret !== 'string' || !secret.startsWith(prefix)) return false;
+  if (!tokenSuffix.test(secret.slice(prefix.length))) return false;
   const name = at(volume, 'name');
   const mounts = containers.flatMap((container) => list(at(container, 'volumeMounts')));
   const paths = mounts.filter((mount) => at(mount, 'name') === name).map((mount) => at(mount, 'mountPath'));
