@@ -34,7 +34,7 @@ after(async () => {
 });
 
 /** A stream that remembers. */
-function memory(): { readonly stream: PassThrough; seen(): string } {
+function memory(): { readonly stream: PassThrough; readonly seen: () => string } {
   const stream = new PassThrough();
   let seen = '';
   stream.on('data', (data: Buffer) => {

@@ -197,7 +197,7 @@ for (const [way, options] of ways) {
         return row?.outcome !== null && row;
       });
       const events = (await sluice.frames(call.id)).flatMap(({ kind, meta }) =>
-        kind === 'channel' && 'port' in meta && 'event' in meta ? [`${meta.event} ${meta.port}`] : [],
+        kind === 'channel' && 'port' in meta && 'event' in meta ? [`${String(meta.event)} ${String(meta.port)}`] : [],
       );
       assert.deepEqual(events.toSorted(), ['closed 8080', 'opened 8080', 'refused 5432']);
     });

@@ -24,7 +24,7 @@ async function learning(names: readonly string[], answers: readonly (number | nu
   const get: Get = async ({ target: asked, headers }) => {
     const status = left.shift() ?? null;
     if (status === null) throw new Error('no answer');
-    return { status, body: raw(Buffer.from(`${asked} ${headers['impersonate-user'] ?? 'sluice'}`)) };
+    return { status, body: raw(Buffer.from(`${asked} ${String(headers['impersonate-user'] ?? 'sluice')}`)) };
   };
   const maskClient = {
     values: async (_subject: unknown, _as: unknown, values: readonly Buffer[]) => {
