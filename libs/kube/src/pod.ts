@@ -41,9 +41,11 @@ function volumeSecrets(volume: unknown): unknown[] {
 
 /** The place alone says nothing: whoever makes a pod could hide any Secret there. */
 function isOwnToken(volume: unknown, spec: unknown, containers: readonly unknown[]): boolean {
-  const prefix = `${at(spec, 'serviceAccountName') ?? 'default'}-token-`;
+  const account = at(spec, 'serviceAccountName') ?? 'default';
   const secret = at(volume, 'secret', 'secretName');
-  if (typeof secret !== 'string' || !secret.startsWith(prefix)) return false;
+  if (typeof account !== 'string' || typeof secret !== 'string') return false;
+  const prefix = `${account}-token-`;
+  if (!secret.startsWith(prefix)) return false;
   if (!tokenSuffix.test(secret.slice(prefix.length))) return false;
   const name = at(volume, 'name');
   const mounts = containers.flatMap((container) => list(at(container, 'volumeMounts')));
