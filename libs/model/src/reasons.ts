@@ -62,7 +62,8 @@ export const reasons = {
   PodNotReadable: {
     http: 403,
     status: 'Forbidden',
-    summary: 'A rule depends on the pod of an exec, attach or port-forward, and Sluice cannot read it.',
+    summary:
+      'A rule depends on the pod of an exec, attach or port-forward, and Sluice cannot read it; or the pod refers to more Secrets than Sluice can look for.',
   },
   Killed: { http: 403, status: 'Forbidden', summary: 'An operator has ended the call, and says why.' },
   GrantExpired: {

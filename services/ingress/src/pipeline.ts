@@ -187,6 +187,7 @@ const neverSent: ReadonlySet<ReasonCode> = new Set([
   'ClusterUnreachable',
   'MaskingUnavailable',
   'NotAcceptable',
+  'PodNotReadable',
 ]);
 
 /** A change that was reported as in force everywhere must find no call behind it. Throws `Refusal`. */

@@ -54,3 +54,23 @@ test('a cluster that does not say what a Secret is does not make it one that nob
     await assert.rejects(learning(['db'], answers), { reasonCode: 'MaskingUnavailable' }, JSON.stringify(answers));
   }
 });
+
+test('a pod with more Secrets than are looked for is not entered: among so many, one could hide', async () => {
+  const names = Array.from({ length: 129 }, (_, at) => `s${at}`);
+  await assert.rejects(
+    learning(
+      names,
+      names.map(() => 200),
+    ),
+    { reasonCode: 'PodNotReadable' },
+  );
+  assert.equal(
+    (
+      await learning(
+        names.slice(1),
+        names.map(() => 200),
+      )
+    ).length,
+    128,
+  );
+});

@@ -34,8 +34,8 @@ const json = { accept: 'application/json' } as const;
 /** Answers that will be the same tomorrow: it may not be read, or is not there. A cluster that is busy is no reason to pass it. */
 const withoutSecret: ReadonlySet<number> = new Set([403, 404]);
 const unlearnt = 'the Secrets of the pod cannot be read now, so Sluice could not mask them';
-/** A pod may refer to as many as it likes; so many are read. */
-const maxSecrets = 64;
+/** No pod needs more, and who could add to them without end could hide one. */
+const maxSecrets = 128;
 
 export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObject): Pods {
   const readRaw = async (call: Call): Promise<{ status: number; body: Buffer }> =>
@@ -60,6 +60,11 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
 
   const learnSecrets: Pods['learnSecrets'] = async (call, names, impersonate) => {
     if (names.length === 0) return;
+    if (names.length > maxSecrets)
+      throw new Refusal(
+        'PodNotReadable',
+        `the pod refers to more than ${maxSecrets} Secrets, which Sluice cannot look for`,
+      );
     const { id } = call.record;
     const tier = { ...json, ...impersonationHeaders(impersonate, call.agent, id) };
     const readSecret = async (name: string): Promise<Buffer | null> => {
@@ -71,7 +76,7 @@ export function createPods(get: Get, maskClient: MaskClient, digestKey: KeyObjec
       }
       return null;
     };
-    const secrets = await Promise.all(names.slice(0, maxSecrets).map(readSecret));
+    const secrets = await Promise.all(names.map(readSecret));
     try {
       const as = { form: 'object', direction: 'shown' } as const;
       for (const secret of secrets) {
