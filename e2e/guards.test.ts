@@ -207,9 +207,9 @@ const experimentGuards = [
   {
     what: 'the end of a log that nobody masks',
     file: 'services/ingress/src/masked.ts',
-    guard: 'const piece = await client.text(subject, raw(chunk), carry, until);',
+    guard: 'const piece = await this.#client.text(this.#subject, this.#as, raw(chunk), this.#carry, until);',
     without:
-      "const piece = await client.text(subject, raw(chunk), carry, until).catch(() => ({ bytes: chunk, carry: '', held: 0 }));",
+      "const piece = await this.#client.text(this.#subject, this.#as, raw(chunk), this.#carry, until).catch(() => ({ bytes: chunk, carry: '', held: 0 }));",
     experiment: 24,
     seed: 1,
     said: /I6: exchange /,

@@ -169,7 +169,8 @@ export class Call {
     const written = writtenTexts(target, header(this.#request, 'user-agent').slice(0, maxUserAgent));
     if (written === null) return this.#wrote(target.canonical, header(this.#request, 'user-agent'));
     try {
-      const masked = await maskedText(maskClient, { agent: this.agent, attributes, rules: [] }, written.text);
+      const subject = { agent: this.agent, attributes, rules: [] };
+      const masked = await maskedText(maskClient, subject, written.text, 'sent');
       const { canonical, userAgent } = written.read(masked);
       this.#wrote(canonical, userAgent);
     } catch (error) {

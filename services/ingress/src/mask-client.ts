@@ -112,8 +112,13 @@ export function createMaskClient(ways: MaskWays, sealKey: KeyObject): MaskClient
 }
 
 /** A whole text, masked. Throws `MaskError`. */
-export async function maskedText(client: MaskClient, subject: MaskSubject, text: string): Promise<string> {
-  const { bytes } = await client.text(subject, { direction: 'shown' }, raw(Buffer.from(text)), '', 'flush');
+export async function maskedText(
+  client: MaskClient,
+  subject: MaskSubject,
+  text: string,
+  direction: MaskRequest['direction'] = 'shown',
+): Promise<string> {
+  const { bytes } = await client.text(subject, { direction }, raw(Buffer.from(text)), '', 'flush');
   return bytes === null ? text : bytes.toString();
 }
 

@@ -85,11 +85,14 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       if (told !== undefined) return answer(response, told, limits);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, caller);
+      // The cluster takes its time to say what pod it is.
+      const pod = upgrade !== undefined && lease.held() ? parts.pods.read(call) : undefined;
+      pod?.catch(() => undefined);
       await call.readTarget(maskClient);
       if (!lease.held()) throw authorityLost();
       if (upgrade !== undefined) {
         stream = new StreamCall(parts, call, upgrade);
-        await stream.carry();
+        await stream.carry(await (pod ?? parts.pods.read(call)));
       } else await exchange(parts, call, request, response);
       // A call whose agent left before an answer came has no other end.
       call.record.outcome('aborted', 0);

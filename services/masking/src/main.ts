@@ -34,7 +34,8 @@ runService('masking', process.env, async ({ env, log }) => {
   const answer = async (head: MaskRequest, parts: readonly Buffer[]): Promise<Answer> => {
     const { agent, form, direction, carry = '', flush = false, typing = false, keepLength = false } = head;
     if (form === 'text') {
-      const known = await memory.of(agent, { isFirst: carry === '' });
+      // What an agent writes was not shown to it this second.
+      const known = await memory.of(agent, { isFirst: carry === '' && direction === 'shown' });
       const findKnown: FindMore = (text, { isEnd }) => memory.prints.find(text, known, isEnd);
       const { patterns } = new Surroundings(head);
       const find = patterns.length === 0 ? [findKnown] : [findKnown, findPatterns(patterns)];

@@ -57,11 +57,10 @@ export class StreamCall {
   }
 
   /** Decides, connects and carries. Writes the outcome of what ends in order. Throws `Refusal`, and `AgentGone`. */
-  async carry(): Promise<void> {
-    const { ask, failpoint, maskClient, pods } = this.#parts;
+  async carry(pod: KnownPod): Promise<void> {
+    const { ask, failpoint, maskClient } = this.#parts;
     const call = this.#call;
     call.took(raw(Buffer.alloc(0)));
-    const pod = await pods.read(call);
     call.streams(this.#stream, pod);
     await failpoint('before-ask');
     const question = call.question();
