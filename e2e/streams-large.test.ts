@@ -173,7 +173,7 @@ test('1 GiB passes to a reader that is slow and then quick', async (context) => 
 
 test('the record has every byte of it', async () => {
   // The recorder is slower than the stream: what it has not stored lies with the broker.
-  const stored = `SELECT toString(sum(length(bytes))) AS bytes FROM frames WHERE call = '${call}' AND kind = 'channel'`;
+  const stored = `SELECT toString(sum(size)) AS bytes FROM frames WHERE call = '${call}' AND kind = 'channel'`;
   for (let bytes = 0; bytes < size; await sleep(1_000)) {
     const { stdout, stderr } = await sluice.cli('sql', stored, '--format', 'json');
     assert.notEqual(stdout, '', stderr);

@@ -37,6 +37,10 @@ export class WebSocketLeg implements Leg {
     this.hasStatus = codec.hasStatus;
     this.#carrier = webSocketCarrier(socket, connection);
     this.#queue = new LegQueue(this.#carrier, ahead);
+    // Whoever breaks the framing has not just left.
+    socket.on('error', ({ code = '', message }: NodeJS.ErrnoException) => {
+      if (code.startsWith('WS_ERR_')) this.#queue.end(new StreamError(message));
+    });
     socket.on('message', (data: RawData, isBinary) => this.#take(data as Buffer, isBinary, peer));
     this.gone.addEventListener('abort', () => this.#queue.end());
   }
