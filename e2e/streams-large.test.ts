@@ -98,6 +98,33 @@ function residentBytes(pid: number, name: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
 }
 
+test('a reader that pauses at the end gets all of it, over either protocol', async () => {
+  // What is in the buffers on the way when the command ends; kubectl says a ping on a connection that is gone is an error.
+  const pauseMs = 6_000;
+  const sizes = [500_000, 2_500_000, 4_000_000];
+  const read = async (size: number, protocol: 'websocket' | 'spdy'): Promise<number> => {
+    const env = {
+      ...process.env,
+      HOME: sluice.home,
+      KUBECONFIG: sluice.agentKubeconfig,
+      KUBECTL_REMOTE_COMMAND_WEBSOCKETS: String(protocol === 'websocket'),
+    };
+    const args = ['-n', 'shop', 'exec', 'toolbox', '--', 'head', '-c', String(size), '/data/large'];
+    const { stdout } = spawn('kubectl', args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(stdout, 'readable');
+    await sleep(pauseMs);
+    let bytes = 0;
+    stdout.on('data', (data: Buffer) => {
+      bytes += data.length;
+    });
+    await finished(stdout);
+    return bytes;
+  };
+  for (const protocol of ['websocket', 'spdy'] as const) {
+    assert.deepEqual(await Promise.all(sizes.map((size) => read(size, protocol))), sizes, protocol);
+  }
+});
+
 test('what is small passes, and leaves ingress warm', async () => {
   for (let times = 0; times < 3; times++) {
     const { stdout } = exec('head', '-c', '32M', '/data/large');

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { keepAlive } from './keep-alive.ts';
-import { closingMs, unsentBytes } from './leg.ts';
+import { unsentBytes } from './leg.ts';
 
 /** What carries the bytes of a SPDY session: a connection of its own, or the messages of a WebSocket. */
 export interface Carrier {
@@ -13,8 +13,8 @@ export interface Carrier {
   resume(): void;
   /** Resolves when few enough bytes wait to be sent, or the peer is gone. */
   drained(): Promise<void>;
-  /** Ends in order, within two seconds; what still comes is for nobody. */
-  close(): Promise<void>;
+  /** Ends in order, within so long; what still comes is for nobody. */
+  close(withinMs: number): Promise<void>;
   destroy(): void;
 }
 
@@ -58,7 +58,10 @@ class Reading {
 }
 
 /** `head`: what came behind the switch of protocols. `closedByPeer`: as `close`, but that the peer is to begin. */
-export function socketCarrier(socket: Socket, head: Buffer): Carrier & { closedByPeer(): Promise<void> } {
+export function socketCarrier(
+  socket: Socket,
+  head: Buffer,
+): Carrier & { closedByPeer(withinMs: number): Promise<void> } {
   const { gone, left, waiting } = life();
   const reading = new Reading(socket, () => socket.writableLength);
   socket.on('error', () => undefined);
@@ -85,18 +88,18 @@ export function socketCarrier(socket: Socket, head: Buffer): Carrier & { closedB
     pause: () => reading.pause(),
     resume: () => reading.resume(),
     drained: () => waiting.until(() => socket.writableLength <= unsentBytes || gone.aborted),
-    close: () =>
+    close: (withinMs) =>
       closed(
-        gone,
+        { gone, withinMs },
         () => {
           reading.resume();
           socket.end();
         },
         () => socket.destroy(),
       ),
-    closedByPeer: () =>
+    closedByPeer: (withinMs) =>
       closed(
-        gone,
+        { gone, withinMs },
         () => reading.resume(),
         () => socket.destroy(),
       ),
@@ -125,9 +128,9 @@ export function webSocketCarrier(
     pause: () => reading.pause(),
     resume: () => reading.resume(),
     drained: () => waiting.until(() => webSocket.bufferedAmount <= unsentBytes || gone.aborted),
-    close: () =>
+    close: (withinMs) =>
       closed(
-        gone,
+        { gone, withinMs },
         () => {
           reading.resume();
           webSocket.close(normal);
@@ -179,10 +182,14 @@ class Waiting {
   }
 }
 
-async function closed(gone: AbortSignal, end: () => void, destroy: () => void): Promise<void> {
+async function closed(
+  { gone, withinMs }: { readonly gone: AbortSignal; readonly withinMs: number },
+  end: () => void,
+  destroy: () => void,
+): Promise<void> {
   if (gone.aborted) return;
   end();
-  const timer = setTimeout(destroy, closingMs);
+  const timer = setTimeout(destroy, withinMs);
   await new Promise((resolve) => gone.addEventListener('abort', resolve));
   clearTimeout(timer);
 }

@@ -13,6 +13,7 @@ import {
 import type { RawData, WebSocket } from 'ws';
 import { type Carrier, webSocketCarrier } from './carrier.ts';
 import { Windows } from './flow.ts';
+import { lastBytesMs } from './leg.ts';
 
 /** One connection that the agent forwards. */
 export interface AgentConnection {
@@ -197,7 +198,7 @@ export class ChannelForwardAgent implements ForwardAgent {
     const end = (): void => {
       isOver = true;
       // No channel can end before all do.
-      if (--this.#open === 0) void this.carrier.close();
+      if (--this.#open === 0) void this.carrier.close(lastBytesMs);
     };
     this.#open++;
     return {

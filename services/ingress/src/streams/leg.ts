@@ -30,16 +30,21 @@ export interface Leg {
   drained(): Promise<void>;
   /** Nothing more will be sent on this channel; where the protocol can say so. */
   end(channel: Channel): void;
-  /** Ends in order: what was sent still goes out, for two seconds at most. */
-  close(): Promise<void>;
+  /** Ends in order: what was sent still goes out, and the peer hangs up; within so long. */
+  close(withinMs: number): Promise<void>;
   /** Ends at once. */
   destroy(): void;
 }
 
 /** What may wait to be sent before `drained` waits. Bytes. */
 export const unsentBytes = 256 * 1024;
-/** A peer that does not take the end of a stream has so long. */
-export const closingMs = 2_000;
+/** A peer has so long to take why its stream was refused or cut, */
+export const wordsMs = 5_000;
+/**
+ * and so long to take all of what ended in order. Its reader may be slow, and who closes first may take along what is still on
+ * its way.
+ */
+export const lastBytesMs = 10 * 60_000;
 /** An event costs this much besides its bytes. */
 const eventBytes = 64;
 /** As many as a frame carries: fewer, larger pieces cost less to mask and to record. */

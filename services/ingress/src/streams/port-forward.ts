@@ -13,6 +13,7 @@ import type { SpdyConnection } from './connect.ts';
 import { Gate, Windows } from './flow.ts';
 import type { AgentConnection, ConnectionEvents, ForwardAgent } from './forward-agent.ts';
 import { Forwarded } from './forwarded.ts';
+import { lastBytesMs, wordsMs } from './leg.ts';
 
 /** What a port-forward runs with. */
 export interface Forwarding {
@@ -59,7 +60,7 @@ export async function forward(forwarding: Forwarding): Promise<void> {
       const left = new Promise((resolve) => agent.carrier.gone.addEventListener('abort', resolve));
       await Promise.race([sleep(lastWordsMs), left]);
     }
-    await agent.carrier.close();
+    await agent.carrier.close(cut.aborted ? wordsMs : lastBytesMs);
     cut.throwIfAborted();
   } finally {
     carrier.destroy();

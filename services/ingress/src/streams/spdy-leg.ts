@@ -100,11 +100,11 @@ export class SpdyLeg implements Leg {
     this.#windows.open(stream);
   }
 
-  async close(): Promise<void> {
+  async close(withinMs: number): Promise<void> {
     for (const channel of this.#streams.keys()) this.end(channel);
     this.#queue.end();
     // kubectl hangs up when it has read the status; who closes first may take bytes along that are still on their way.
-    await this.#carrier.closedByPeer();
+    await this.#carrier.closedByPeer(withinMs);
   }
 
   destroy(): void {

@@ -18,7 +18,7 @@ import { archiveOf } from './archive.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import { run } from './exec.ts';
 import { cutWords, refusalWords, type Words } from './in-band.ts';
-import type { Leg } from './leg.ts';
+import { type Leg, lastBytesMs, wordsMs } from './leg.ts';
 import type { KnownPod } from './pod.ts';
 import { forward } from './port-forward.ts';
 import type { Upgrade } from './upgrade.ts';
@@ -138,7 +138,7 @@ export class StreamCall {
       if (bytes.length > 0) record?.conclude(channel, bytes);
       agent.send(channel, bytes);
     }
-    this.#told = agent.close();
+    this.#told = agent.close(wordsMs);
   }
 
   /** Resolves when the agent has taken its last words, or has had the time. */
@@ -204,7 +204,7 @@ export class StreamCall {
       const what = { hasStdin: stdin, isTyped, archive, showsRaw: mask === 'none' };
       await run({ agent, cluster, record, maskClient, subject, ...what, inputAllowed, cut });
       await this.#completed();
-      this.#told = agent.close();
+      this.#told = agent.close(lastBytesMs);
     } finally {
       cluster.destroy();
     }

@@ -10,13 +10,13 @@ import {
   maxForwardedPorts,
 } from '@sluice/kube';
 import type { Channel, StreamRequest } from '@sluice/model';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { Refusal } from '../refusal.ts';
 import { AgentGone, goneSignal, hasBody, type Response } from '../request.ts';
 import { socketCarrier, tunnelCarrier } from './carrier.ts';
 import { ChannelForwardAgent, type ForwardAgent, SpdyForwardAgent } from './forward-agent.ts';
 import { probeMs } from './keep-alive.ts';
-import { type Leg, StreamError } from './leg.ts';
+import { type Leg, lastBytesMs, StreamError } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 import { WebSocketLeg } from './websocket-leg.ts';
 
@@ -34,7 +34,9 @@ const webSockets = new WebSocketServer({
   perMessageDeflate: false,
   maxPayload: maxMessageBytes,
   skipUTF8Validation: true,
-});
+  // The types do not know it yet. An agent that reads slowly answers the end of its stream late.
+  closeTimeout: lastBytesMs,
+} as ServerOptions);
 
 /** A request whose connection belongs to it alone from now on. */
 export class Upgrade {

@@ -76,7 +76,7 @@ test('what was said still goes out before an end in order, however much input no
   socket.send(Buffer.alloc(8 * 1024 * 1024));
   await sleep(20);
   leg.send('stdout', Buffer.from('last'));
-  await leg.close();
+  await leg.close(1_000);
   assert.equal((await closed)[0], 1000);
   assert.equal(said, '\x01last');
 });

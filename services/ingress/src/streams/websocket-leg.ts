@@ -66,9 +66,9 @@ export class WebSocketLeg implements Leg {
     if (message !== undefined) this.#send(message);
   }
 
-  async close(): Promise<void> {
+  async close(withinMs: number): Promise<void> {
     this.#queue.end();
-    await this.#carrier.close();
+    await this.#carrier.close(withinMs);
   }
 
   destroy(): void {
