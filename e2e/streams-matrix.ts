@@ -13,6 +13,7 @@ import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
+import type { CallRow } from '@sluice/model';
 import { openUpstream, removeScratch, repository, Sluice, scratch, type Upstream } from '@sluice/testing';
 import { everyStream, kubectls, type Program } from './streams.ts';
 
@@ -58,6 +59,9 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** A call that ended otherwise may say why something failed. */
+const ordinary: ReadonlySet<CallRow['outcome']> = new Set(['completed', 'aborted', null]);
+
 /** Runs the script with one kubectl, through a Sluice. */
 async function play(sluice: Sluice, { path, version }: Program): Promise<Verdict> {
   const id = version.replaceAll(/[^0-9a-z]/g, '-');
@@ -78,7 +82,9 @@ async function play(sluice: Sluice, { path, version }: Program): Promise<Verdict
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const said = (word: string): string[] =>
     [...stdout.matchAll(new RegExp(`^ {2}${word} +(.*?)(?:: (?:want|no) \\[.*)?$`, 'gm'))].map(([, name = '']) => name);
-  return { passed: said('ok'), failed: said('FAIL'), output: `${stdout}\n${stderr}` };
+  const [passed, failed] = [said('ok'), said('FAIL')];
+  const cut = failed.length === 0 ? [] : (await sluice.calls()).filter(({ outcome }) => !ordinary.has(outcome));
+  return { passed, failed, output: `${stdout}\n${stderr}\n${JSON.stringify(cut)}` };
 }
 
 before(async () => {

@@ -311,6 +311,31 @@ void describe('case 26: what breaks the protocol of a stream ends it', () => {
   });
 });
 
+void describe('case 27: what is no SPDY ends its connection, and nothing runs', () => {
+  const syn = (length: number, rest: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([0x80, 3, 0, 1, 0, length >> 16, (length >> 8) & 0xff, length & 0xff]), rest]);
+  const breaking: readonly (readonly [what: string, bytes: Buffer])[] = [
+    ['headers that cannot be inflated', syn(14, Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]))],
+    ['a stream of 16 MB of headers', syn(0xffffff, Buffer.alloc(64))],
+  ];
+  for (const [what, bytes] of breaking) {
+    test(what, async () => {
+      const before = clusterStreams().length;
+      const socket = await RawSocket.open(exec('touch', '/tmp/ran'), {
+        Connection: 'Upgrade',
+        Upgrade: 'SPDY/3.1',
+        'X-Stream-Protocol-Version': 'v4.channel.k8s.io',
+      });
+      assert.match(await socket.head(), /^HTTP\/1\.1 101 /);
+      socket.write(bytes);
+      await within('its end', socket.closed);
+      assert.notEqual((await lastCall()).outcome, 'completed');
+      // It may have been opened already; then it is closed, and its command was never fed.
+      if (clusterStreams().length > before) await assertClosed();
+    });
+  }
+});
+
 test('case 29: over v4, which cannot end stdin, a command that reads to its end runs until the agent leaves', async () => {
   const socket = await opened(exec('sha256sum'), 'v4.channel.k8s.io');
   socket.write(frame(stdin('x')));
