@@ -105,6 +105,13 @@ class RawSocket {
       .join('');
   }
 
+  /** Answers the close frame, as a client has to, or its end would be waited for. */
+  async ended(): Promise<void> {
+    await until('a close frame', () => this.messages().some(({ channel }) => channel === 'close'));
+    this.write(frame(Buffer.from([3, 232]), { opcode: opcodes.close }));
+    await within('its end', this.closed);
+  }
+
   get received(): Buffer {
     return this.#bytes;
   }
@@ -301,7 +308,7 @@ void describe('case 26: what breaks the protocol of a stream ends it', () => {
     await until('the answer', () => socket.text(1) === 'one two three\n');
     assert.ok(socket.received.includes('are you there'), 'a pong');
     socket.write(frame(endOfStdin));
-    await within('its end', socket.closed);
+    await socket.ended();
     const call = await lastCall();
     assert.equal(call.outcome, 'completed');
     const said = (await sluice.frames(call.id)).flatMap(({ kind, meta, bytesBase64 }) =>
