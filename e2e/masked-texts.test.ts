@@ -102,7 +102,11 @@ test('a warning is masked, and an error in words gives way to a Status', async (
   const warned = await sluice.call('GET', '/api/v1/namespaces/shop/pods/web');
   const warning = String(warned.headers['warning']);
   assert.equal(warning, `299 - "Invalid value: ${mask.exec(warning)?.[0]}"`);
-  cluster.answer = () => ({ status: 500, headers: { 'content-type': 'text/plain' }, body: `cannot use ${token}` });
+  // Of the pod the cluster answers: it is the log that fails.
+  cluster.answer = ({ target }) =>
+    target.includes('/log')
+      ? { status: 500, headers: { 'content-type': 'text/plain' }, body: `cannot use ${token}` }
+      : { body: '{}' };
   const failed = await sluice.call('GET', log);
   assert.equal(failed.status, 500);
   assert.equal((JSON.parse(failed.body) as { kind: string }).kind, 'Status');

@@ -250,10 +250,8 @@ test('case 23: what is sent behind an upgrade is read as frames when it is taken
   const early = Buffer.concat([frame(stdin('early\n')), frame(endOfStdin)]);
   const taken = await opened(exec('cat'), 'v5.channel.k8s.io', early);
   await until('the answer', () => taken.text(1) === 'early\n');
-  await within(
-    'its end',
-    taken.closed.then(() => true),
-  );
+  await until('its status', () => taken.text(3) !== '');
+  await taken.ended();
   assert.match(taken.text(3), /"status":"Success"/);
 
   const before = requests();

@@ -85,15 +85,16 @@ export function createPipeline(parts: PipelineParts): Pipeline {
       if (told !== undefined) return answer(response, told, limits);
       // From here on the caller is known: every end of the call is recorded.
       call = new Call(parts, request, canonical, caller);
+      const opening = upgrade && openStream(parts, call, upgrade);
+      if (opening instanceof StreamCall) stream = opening;
       // The cluster takes its time to say what pod it is.
-      const pod = upgrade !== undefined && lease.held() ? parts.pods.read(call) : undefined;
+      const pod = stream !== undefined && lease.held() ? parts.pods.read(call) : undefined;
       pod?.catch(() => undefined);
       await call.readTarget(maskClient);
       if (!lease.held()) throw authorityLost();
-      if (upgrade !== undefined) {
-        stream = new StreamCall(parts, call, upgrade);
-        await stream.carry(await (pod ?? parts.pods.read(call)));
-      } else await exchange(parts, call, request, response);
+      if (opening instanceof Refusal) throw opening;
+      if (stream !== undefined) await stream.carry(await (pod ?? parts.pods.read(call)));
+      else await exchange(parts, call, request, response);
       // A call whose agent left before an answer came has no other end.
       call.record.outcome('aborted', 0);
     } catch (error) {
@@ -103,6 +104,16 @@ export function createPipeline(parts: PipelineParts): Pipeline {
     }
     await stream?.closed();
   };
+}
+
+/** Why it cannot be one is said once the target is known as it is recorded. */
+function openStream(parts: PipelineParts, call: Call, upgrade: Upgrade): StreamCall | Refusal {
+  try {
+    return new StreamCall(parts, call, upgrade);
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
 }
 
 /** A request and its response. Throws `Refusal`, and `AgentGone`. */
