@@ -134,9 +134,11 @@ function* recordedFirst({ arrived }: Evidence, calls: ReadonlyMap<string, Record
   }
 }
 
-/** Whether a request is Sluice's own look at the object, before a reviewer is asked about a call. */
-function isLookOf({ held }: FrameMeta['call'], method: string, target: string): boolean {
-  return method === 'GET' && held !== undefined && held.look === target;
+/** Whether a request is Sluice's own look at the object, before a reviewer is asked about a call, or at the pod of a log. */
+function isLookOf({ held, target: asked }: FrameMeta['call'], method: string, target: string): boolean {
+  if (method !== 'GET') return false;
+  const [, pod] = /^(.*\/pods\/[^/?]+)\/log(?:\?|$)/.exec(asked) ?? [];
+  return (held !== undefined && held.look === target) || pod === target;
 }
 
 /** Whether masking changes nothing of such an object: the load's own ConfigMaps. */
