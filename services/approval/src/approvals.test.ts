@@ -183,6 +183,17 @@ test('after a denial the same command is told so at once, for ten seconds', asyn
   aheadMs -= 11_000;
 });
 
+test('a stream is a command of its own: a denial of one says nothing of another', async () => {
+  const none = { container: '', stdin: false, stdout: true, stderr: true, tty: false, ports: [] } as const;
+  const stream = { ...none, kind: 'exec', command: ['sh'], grade: 'opaque', pod: null } as const;
+  const request = { ...newRequest(), stream };
+  const { approval } = await open(request);
+  await approvals.vote(approval, 'deny', alice, 'not this one', 0);
+  assert.equal((await open({ ...request, call: newCall() })).approval, approval, 'the same command again is told so');
+  const another = await open({ ...request, call: newCall(), shape: 'another' });
+  assert.deepEqual([another.approval === approval, another.card, another.state], [false, 'own', 'pending']);
+});
+
 test('the rest of a command is covered where a reviewer said so, and no more than that', async () => {
   const request = newRequest();
   const { approval } = await open(request);

@@ -138,7 +138,9 @@ export class Asks {
     if (last === undefined || approval === undefined) return undefined;
     const state = stateAt(approval, nowMs);
     if (state === 'approved' && covers(approval, request.shape, nowMs)) return { approval, card: 'own' };
-    const isRecent = nowMs - last.atMs <= commandMs;
+    // A stream is a command of its own.
+    const isCommand = request.stream === undefined || approval.request.shape === request.shape;
+    const isRecent = isCommand && nowMs - last.atMs <= commandMs;
     return isRecent && (state === 'pending' || state === 'denied') ? { approval, card: 'shared' } : undefined;
   }
 
