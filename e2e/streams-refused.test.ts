@@ -176,7 +176,10 @@ for (const [way, options] of ways) {
     test('a port-forward is refused in one line, and once', async () => {
       const { code, stderr, calls } = await run(options, 'port-forward', 'pod/console', ':8080');
       assert.equal(code, 1);
-      assert.match(stderr, /^error: error upgrading connection: The console is reached by nobody\.[^\n]*\n$/);
+      assert.match(
+        stderr,
+        /^error: error upgrading connection: (?:unable to upgrade connection: )?The console is reached by nobody\.[^\n]*\n$/,
+      );
       assert.deepEqual(
         calls.map(({ effect, reasonCode }) => [effect, reasonCode]),
         [['deny', 'DeniedByRule']],
