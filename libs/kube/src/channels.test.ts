@@ -9,7 +9,6 @@ import {
   encodeChannelData,
   encodeChannelEnd,
   spdyProtocols,
-  statusBytes,
 } from './channels.ts';
 
 test('v5 is chosen wherever it stands, then the first that servers know, then what only clients offer', () => {
@@ -114,12 +113,4 @@ test('what is encoded is read as it was, a megabyte at a time', () => {
   assert.deepEqual(encodeChannelData(v5, 'stdout', Buffer.alloc(0)), { data: Buffer.of(1), isBinary: true });
   assert.deepEqual(encodeChannelEnd(v5, 'stdin'), { data: Buffer.of(255, 0), isBinary: true });
   assert.equal(encodeChannelEnd(v4, 'stdin'), undefined);
-});
-
-test('before v4 the error channel has the text of a failure, and nothing else', () => {
-  const old = chooseWebSocketProtocol(['channel.k8s.io']) as ChannelProtocol;
-  const failure = { metadata: {}, status: 'Failure', message: 'no' };
-  assert.equal(statusBytes(v4, failure)?.toString(), '{"metadata":{},"status":"Failure","message":"no"}');
-  assert.equal(statusBytes(old, failure)?.toString(), 'no');
-  assert.equal(statusBytes(old, { status: 'Success' }), undefined);
 });

@@ -139,12 +139,3 @@ export function encodeChannelEnd(protocol: ChannelProtocol, channel: Channel): W
   if (!protocol.canEndStdin) return undefined;
   return { data: Buffer.of(endNumber, channels.indexOf(channel)), isBinary: true };
 }
-
-/** What goes to the error channel for a `metav1.Status`: before v4 the message of a failure, and nothing for success. */
-export function statusBytes(
-  protocol: ChannelProtocol,
-  status: { readonly status?: string; readonly message?: string },
-): Buffer | undefined {
-  if (protocol.hasStatus) return Buffer.from(JSON.stringify(status));
-  return status.status === 'Success' ? undefined : Buffer.from(status.message ?? '');
-}
