@@ -12,7 +12,8 @@ import { WebSocketLeg } from './websocket-leg.ts';
 type Test = { after(done: () => void): void };
 
 /** An agent in the test's hand, and Sluice's end of its stream. */
-async function agent(t: Test, name = 'v5.channel.k8s.io') {
+async function agent(t: Test, { autoPong = true } = {}) {
+  const name = 'v5.channel.k8s.io';
   const codec = chooseWebSocketProtocol([name]) as ChannelProtocol;
   const http = createServer();
   const sockets = new WebSocketServer({ noServer: true });
@@ -24,7 +25,7 @@ async function agent(t: Test, name = 'v5.channel.k8s.io') {
     });
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const socket = new WebSocket(`ws://127.0.0.1:${(http.address() as AddressInfo).port}/`, [name]);
+  const socket = new WebSocket(`ws://127.0.0.1:${(http.address() as AddressInfo).port}/`, [name], { autoPong });
   socket.on('error', () => undefined);
   const leg = await accepted;
   if (socket.readyState !== WebSocket.OPEN) await once(socket, 'open');
@@ -79,6 +80,27 @@ test('what was said still goes out before an end in order, however much input no
   await leg.close(1_000);
   assert.equal((await closed)[0], 1000);
   assert.equal(said, '\x01last');
+});
+
+test('an agent hears nothing before its client has shown that it reads', async (t) => {
+  const { leg, socket } = await agent(t, { autoPong: false });
+  const seen: string[] = [];
+  socket.on('message', (data: Buffer) => seen.push(data.toString('latin1').slice(1)));
+  leg.send('stderr', Buffer.from('refused'));
+  leg.send('error', Buffer.from('status'));
+  const closed = leg.close(5_000);
+  await sleep(100);
+  seen.push('shown');
+  socket.pong();
+  await closed;
+  assert.deepEqual(seen, ['shown', 'refused', 'status']);
+});
+
+test('an agent whose client answers no ping is told all the same', async (t) => {
+  const { leg, socket } = await agent(t, { autoPong: false });
+  const told = once(socket, 'message');
+  leg.send('stderr', Buffer.from('refused'));
+  assert.equal(String((await told)[0]), '\x02refused');
 });
 
 test('an agent that does not read is waited for, until it reads or leaves', async (t) => {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ChannelError,
   type ChannelProtocol,
@@ -15,6 +16,10 @@ import { type Leg, type LegEvent, LegQueue, type ReadAhead, StreamError } from '
 
 /** A peer broke the protocol (RFC 6455, 7.4.1). */
 const protocolError = 1002;
+/** Between the first sign that an agent's client reads and its channels being there. Milliseconds. */
+const settleMs = 2;
+/** Who answers no ping is told all the same. Milliseconds. */
+const signMs = 1_000;
 
 /** The end of a stream that a WebSocket carries. `peer`: who is at the other end. */
 export class WebSocketLeg implements Leg {
@@ -24,6 +29,9 @@ export class WebSocketLeg implements Leg {
   readonly #carrier: ReturnType<typeof webSocketCarrier>;
   readonly #codec: ChannelProtocol;
   readonly #queue: LegQueue;
+  /** What is said to an agent whose client may not take it yet. */
+  #early: WebSocketMessage[] | undefined;
+  readonly #ready: Promise<void>;
 
   /** Takes an open WebSocket and what it runs on. Its listeners are in place when this returns. */
   constructor(
@@ -43,6 +51,16 @@ export class WebSocketLeg implements Leg {
     });
     socket.on('message', (data: RawData, isBinary) => this.#take(data as Buffer, isBinary, peer));
     this.gone.addEventListener('abort', () => this.#queue.end());
+    // Clusters read what comes from the first byte on, and input waits for nothing.
+    this.#early = peer === 'agent' ? [] : undefined;
+    this.#ready = peer === 'agent' ? this.#whenReady() : Promise.resolve();
+  }
+
+  async #whenReady(): Promise<void> {
+    await clientReady(this.#socket, this.gone);
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const message of early) this.#send(message);
   }
 
   get gone(): AbortSignal {
@@ -57,8 +75,9 @@ export class WebSocketLeg implements Leg {
     this.#send(encodeChannelData(this.#codec, channel, bytes));
   }
 
-  drained(): Promise<void> {
-    return this.#carrier.drained();
+  async drained(): Promise<void> {
+    if (this.#early !== undefined) await this.#ready;
+    await this.#carrier.drained();
   }
 
   end(channel: Channel): void {
@@ -68,6 +87,7 @@ export class WebSocketLeg implements Leg {
 
   async close(withinMs: number): Promise<void> {
     this.#queue.end();
+    await this.#ready;
     await this.#carrier.close(withinMs);
   }
 
@@ -75,9 +95,11 @@ export class WebSocketLeg implements Leg {
     this.#carrier.destroy();
   }
 
-  #send({ data, isBinary }: WebSocketMessage): void {
+  #send(message: WebSocketMessage): void {
     if (this.gone.aborted) return;
-    this.#socket.send(data, { binary: isBinary }, () => this.#carrier.sent());
+    if (this.#early === undefined)
+      this.#socket.send(message.data, { binary: message.isBinary }, () => this.#carrier.sent());
+    else this.#early.push(message);
   }
 
   #take(data: Buffer, isBinary: boolean, peer: 'agent' | 'cluster'): void {
@@ -95,4 +117,24 @@ export class WebSocketLeg implements Leg {
       this.#socket.close(protocolError);
     }
   }
+}
+
+/**
+ * Resolves when an agent's client surely takes what is said to it, or is gone. kubectl 1.30 to 1.32 reads before it has made
+ * its channels, and drops what comes for one that is not there (kubernetes/kubernetes#131189): a refusal that came right behind
+ * the upgrade was lost, and the command seemed to have succeeded. A cluster is never so quick; Sluice is. Whoever answers
+ * a ping reads, and has made its channels within a moment; whoever sends has made them.
+ */
+async function clientReady(socket: WebSocket, gone: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<'reads' | 'sends' | undefined>();
+  const isGone = (): void => resolve(undefined);
+  const timer = setTimeout(resolve, signMs, undefined);
+  socket.once('pong', () => resolve('reads'));
+  socket.once('message', () => resolve('sends'));
+  gone.addEventListener('abort', isGone, { once: true });
+  socket.ping();
+  const sign = await promise;
+  clearTimeout(timer);
+  gone.removeEventListener('abort', isGone);
+  if (sign === 'reads') await sleep(settleMs);
 }
