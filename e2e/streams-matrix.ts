@@ -6,9 +6,9 @@
 // SLUICE_E2E_KUBECTLS=PATHS     the kubectls, parted by colons; default: the one on PATH
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -34,12 +34,16 @@ interface Verdict {
   readonly output: string;
 }
 
-/** The script with a port, a file and a line of its own: several run at once, against the same pods. */
+/**
+ * The script with a port, files and a line of its own: several run at once, against the same pods. Each port-forward says in
+ * a file of its own that it is ready, or what the one before it said would be taken for that.
+ */
 async function ownScript(id: string): Promise<string> {
   const given = readFileSync(script, 'utf8');
   const own = [
     ['18080', String(await freePort())],
     ['web:/tmp/big', `web:/tmp/big-${id}`],
+    ['$T/pf', '$T/pf-$mode'],
     ['echo two;', `echo two-${id};`],
     ['"got: two"', `"got: two-${id}"`],
   ] as const;
@@ -50,13 +54,18 @@ async function ownScript(id: string): Promise<string> {
   return made;
 }
 
+/** Below those that systems give to connections: the script listens on it later, and again. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = 20_000 + randomInt(10_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    server.close();
+    if (isFree) return port;
+  }
 }
 
 /** A call that ended otherwise may say why something failed. */

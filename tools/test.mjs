@@ -2,7 +2,7 @@
 //
 // SLUICE_TEST_TOTALS=FILE   also appends those numbers to FILE, one JSON object a line
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runChild } from './child.mjs';
@@ -12,6 +12,10 @@ const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cl
 const endToEndTests = ['e2e/**/*.test.ts'];
 /** A test that hangs fails, rather than the whole run; a file that leaves something open is ended with its tests. */
 const timeoutMs = 600_000;
+/** Files at once. Most of the time they wait for servers. */
+const atOnce = availableParallelism();
+/** Each has a whole Sluice to itself, and should not wait for another one's processors. */
+const sluicesAtOnce = Math.min(atOnce, 4);
 
 await main(async () => {
   await ensurePackages();
@@ -23,9 +27,8 @@ await main(async () => {
   const endToEnd = given.length === 0 ? endToEndTests : given.filter(isEndToEnd);
 
   const runs = [
-    ...(unit.length === 0 ? [] : [await run(unit, [], env)]),
-    // Each of these has a whole Sluice to itself, and with it the machine.
-    ...(endToEnd.length === 0 ? [] : [await run(endToEnd, ['--test-concurrency=1'], env)]),
+    ...(unit.length === 0 ? [] : [await run(unit, atOnce, env)]),
+    ...(endToEnd.length === 0 ? [] : [await run(endToEnd, sluicesAtOnce, env)]),
   ];
   const sum = (key) => runs.reduce((total, counts) => total + counts[key], 0);
   const totals = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
@@ -37,7 +40,7 @@ await main(async () => {
 });
 
 /** One run of the runner. A runner that breaks off, or has nothing to run, is a failure. */
-async function run(files, options, env) {
+async function run(files, concurrency, env) {
   const scratch = mkdtempSync(join(tmpdir(), 'sluice-test-'));
   const totals = join(scratch, 'totals.json');
   try {
@@ -53,7 +56,7 @@ async function run(files, options, env) {
         '--test',
         `--import=${pathToFileURL(join(root, 'tools', 'end-tests.mjs'))}`,
         `--test-timeout=${timeoutMs}`,
-        ...options,
+        `--test-concurrency=${concurrency}`,
         ...reporters,
         ...files,
       ],
