@@ -178,6 +178,46 @@ const guards = [
     tests: 'e2e/approvals.test.ts',
     pattern: 'has changed since',
   },
+  {
+    what: 'the wait for the client of an agent',
+    file: 'services/ingress/src/streams/websocket-leg.ts',
+    guard: "this.#early = peer === 'agent' ? [] : undefined;",
+    without: 'this.#early = undefined;',
+    tests: 'services/ingress/src/streams/websocket-leg.test.ts',
+    pattern: 'hears nothing before',
+  },
+  {
+    what: 'the masks of what a pod says',
+    file: 'services/ingress/src/streams/exec.ts',
+    guard: 'agent.send(channel, showsRaw ? raw : masked);',
+    without: 'agent.send(channel, raw);',
+    tests: 'services/ingress/src/streams/exec.test.ts',
+    pattern: 'masked before it is delivered',
+  },
+  {
+    what: 'the record ahead of what is typed',
+    file: 'services/ingress/src/streams/exec.ts',
+    guard: "await record.input('stdin', masked);",
+    without: "void record.input('stdin', masked).catch(() => undefined);",
+    tests: 'services/ingress/src/streams/exec.test.ts',
+    pattern: 'acknowledged before the pod gets it',
+  },
+  {
+    what: 'the second look at a pod',
+    file: 'services/ingress/src/streams/exec.ts',
+    guard: 'await inputAllowed;',
+    without: '',
+    tests: 'services/ingress/src/streams/exec.test.ts',
+    pattern: 'until the pod is known',
+  },
+  {
+    what: 'the grade of scripts that nobody can read',
+    file: 'services/policy/src/exec/terms.ts',
+    guard: 'const graded = [...(reading.isOpaque ? [terms.opaque] : []),',
+    without: 'const graded = [',
+    tests: 'services/policy/src/streams.test.ts',
+    pattern: 'eval',
+  },
 ] as const;
 
 /** The same for fault experiments, with one seed each, and what they say then. */
