@@ -48,6 +48,11 @@ export class TarReader {
     this.#events = events;
   }
 
+  /** Whether the archive has come to its end; padding may follow. */
+  get hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
   push(chunk: Buffer): void {
     for (let at = 0; at < chunk.length && this.#state === 'reading'; ) {
       const wanted = this.#skipped > 0 ? this.#skipped : blockBytes - this.#filled;

@@ -34,6 +34,11 @@ export class ArchivedFiles {
     notTar: () => undefined,
   });
 
+  /** Whether all of the archive has passed by. */
+  get isWhole(): boolean {
+    return this.#reader.hasEnded;
+  }
+
   push(bytes: Buffer): void {
     this.#reader.push(bytes);
   }

@@ -210,6 +210,21 @@ test('an agent that leaves is heard while its pod takes nothing more', async () 
   await assert.rejects(running, AgentGone);
 });
 
+test('an agent that leaves with a whole archive had what it came for, and with half of one had not', async () => {
+  const end = '\0'.repeat(1024);
+  for (const said of [end, end.slice(0, 511)]) {
+    const { agent, pod, events, running } = stream({ archive: 'stdout' });
+    pod.say('stdout', said);
+    while (!events.includes(`agent stdout ${said}`)) await sleep(1);
+    agent.leave();
+    await running.then(
+      () => assert.equal(said, end),
+      (error) => assert.ok(error instanceof AgentGone && said !== end),
+    );
+    if (said === end) at(events, `acked stdout ${said}`);
+  }
+});
+
 test('what cannot be masked does not pass, in neither direction, and ends the stream', async () => {
   const broken: MaskClient = {
     values: async () => [],

@@ -38,7 +38,8 @@ const maxStatusBytes = 64 * 1024;
 const quietMs = { typed: 300, other: 1_000 } as const;
 
 /**
- * Carries both directions until the command has ended and the agent was told how. Throws `AgentGone`, and `Refusal`: what `cut`
+ * Carries both directions until the command has ended and the agent was told how, or has left with the whole archive that it
+ * came for: `kubectl cp` does not wait for what tar says then. Throws `AgentGone`, and `Refusal`: what `cut`
  * says, or what made it impossible to go on. Whoever calls ends both legs.
  */
 export async function run(running: Running): Promise<void> {
@@ -56,6 +57,8 @@ export async function run(running: Running): Promise<void> {
   try {
     await Promise.race([pumps.output(), failed]);
   } catch (error) {
+    pumps.stop();
+    if (error instanceof AgentGone && pumps.gaveArchive) return await running.record.settled();
     throw asWithheld(error);
   } finally {
     cut.removeEventListener('abort', isCut);
@@ -80,6 +83,11 @@ class Pumps implements CallOver {
   /** Nothing more is recorded or passed on. */
   stop(): void {
     this.#isOver = true;
+  }
+
+  /** Whether the agent was sent all of an archive. */
+  get gaveArchive(): boolean {
+    return this.#running.archive === 'stdout' && this.#files.isWhole;
   }
 
   throwIfOver(): void {
