@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createClient } from '@clickhouse/client';
 import { createLogger, openBroker } from '@sluice/runtime';
 import {
   openScripted,
@@ -16,7 +15,7 @@ import {
   TestBroker,
   until,
 } from '@sluice/testing';
-import { createChdbConnection } from 'chdb/connection';
+import { Hand } from './hand.ts';
 import { contentsUnder, Planting } from './planting.ts';
 import { type Surface, surfaces } from './surfaces.ts';
 
@@ -140,12 +139,9 @@ test('the database, and what the CLI tells of it, have the markers and no canary
   await sluice.stop();
   assert.deepEqual(planting.found('secret', [...contentsUnder(sluice.home), sluice.output]), []);
   // Its files are compressed: what is in it is asked for.
-  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
-  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
   const query = 'SELECT base64Encode(concat(bytes, meta, header)) AS row FROM record';
-  const result = await client.query({ query, format: 'JSONEachRow' });
-  const rows = (await result.json<{ row: string }>()).map(({ row }) => Buffer.from(row, 'base64'));
-  await client.close();
+  const found = await new Hand(sluice.home).select<{ row: string }>(query);
+  const rows = found.map(({ row }) => Buffer.from(row, 'base64'));
   assert.deepEqual(planting.missed(marked, rows), [], 'markers not seen');
   assert.deepEqual(planting.found('secret', rows), []);
 });

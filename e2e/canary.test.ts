@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createClient } from '@clickhouse/client';
 import type { ApprovalRow } from '@sluice/model';
 import {
   type Ended,
@@ -18,7 +17,7 @@ import {
   type Upstream,
   until,
 } from '@sluice/testing';
-import { createChdbConnection } from 'chdb/connection';
+import { Hand } from './hand.ts';
 
 const dir = scratch();
 const canary = 'canary-8f3b1c5e7a9d2046-of-the-test';
@@ -193,16 +192,7 @@ test('the database has the marker and not the secret', async () => {
     );
   });
   await sluice.stop();
-  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
-  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
-  const rowsWith = async (value: string): Promise<number> => {
-    const where = formsOf(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
-    const query_params = Object.fromEntries(formsOf(value).map((form, i) => [`form${i}`, form]));
-    const query = `SELECT toFloat64(count()) AS n FROM record WHERE ${where.join(' OR ')}`;
-    const result = await client.query({ query, query_params, format: 'JSONEachRow' });
-    return (await result.json<{ n: number }>())[0]?.n ?? -1;
-  };
-  assert.ok((await rowsWith(marker)) > 0, 'the marker would be seen');
-  assert.equal(await rowsWith(canary), 0);
-  await client.close();
+  const hand = new Hand(sluice.home);
+  assert.ok((await hand.rowsWith(marker)) > 0, 'the marker would be seen');
+  assert.equal(await hand.rowsWith(canary), 0);
 });

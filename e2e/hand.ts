@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '@sluice/testing';
+import { formsOf, run } from '@sluice/testing';
 import type { Row } from '../cli/src/verify/fixtures.ts';
 import { Connection } from '../services/recorder/src/database.ts';
 
@@ -45,8 +45,18 @@ export class Hand {
     await this.#using((connection) => connection.insert('record', values));
   }
 
-  async select<T>(query: string): Promise<T[]> {
-    return this.#using((connection) => connection.select<T>(query));
+  async select<T>(query: string, params: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
+    return this.#using((connection) => connection.select<T>(query, params));
+  }
+
+  /** How many rows hold a value, in any of its forms. */
+  async rowsWith(value: string): Promise<number> {
+    const forms = formsOf(value);
+    const where = forms.map((_, at) => `position(concat(bytes, meta, header), {form${at}:String}) > 0`).join(' OR ');
+    const params = Object.fromEntries(forms.map((form, at) => [`form${at}`, form]));
+    const [row] = await this.select<{ rows: number }>(`SELECT count() AS rows FROM record WHERE ${where}`, params);
+    assert.ok(row !== undefined);
+    return row.rows;
   }
 
   /** Changes the lines of the second home, each file by itself. */

@@ -11,10 +11,9 @@ import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient } from '@clickhouse/client';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import { openDemo, removeScratch, Sluice, scratch, type Upstream, until } from '@sluice/testing';
-import { createChdbConnection } from 'chdb/connection';
+import { openEmbedded } from './faults/record.ts';
 import { everyStream } from './streams.ts';
 
 const size = 1_073_741_824;
@@ -207,8 +206,7 @@ test('the record has every byte of it', async () => {
     bytes = Number((JSON.parse(stdout) as { bytes: string }[])[0]?.bytes);
   }
   await sluice.stop();
-  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
-  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
+  const client = openEmbedded(join(sluice.home, 'database'));
   const hash = createHash('sha256');
   let next = 0;
   for (let from = 0; from < size; from += partBytes) {

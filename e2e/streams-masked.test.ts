@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { createClient } from '@clickhouse/client';
 import type { DemoCluster } from '@sluice/demo-cluster';
 import {
   filesUnder,
@@ -18,7 +17,7 @@ import {
   type Upstream,
   until,
 } from '@sluice/testing';
-import { createChdbConnection } from 'chdb/connection';
+import { Hand } from './hand.ts';
 import { everyStream, overSpdy, RunningKubectl } from './streams.ts';
 
 const dir = scratch();
@@ -187,16 +186,7 @@ test('the database has the marker and none of them', async () => {
   });
   await sluice.stop();
   for (const value of secrets) assert.deepEqual(filesWith(sluice.home, value), []);
-  const connection = createChdbConnection({ path: join(sluice.home, 'database') });
-  const client = createClient({ connection } as unknown as Parameters<typeof createClient>[0]);
-  const rowsWith = async (value: string): Promise<number> => {
-    const where = formsOf(value).map((_, i) => `position(concat(bytes, meta, header), {form${i}:String}) > 0`);
-    const query_params = Object.fromEntries(formsOf(value).map((form, i) => [`form${i}`, form]));
-    const query = `SELECT toFloat64(count()) AS n FROM record WHERE ${where.join(' OR ')}`;
-    const result = await client.query({ query, query_params, format: 'JSONEachRow' });
-    return (await result.json<{ n: number }>())[0]?.n ?? -1;
-  };
-  assert.ok((await rowsWith(marker)) > 0, 'the marker would be seen');
-  for (const value of secrets) assert.equal(await rowsWith(value), 0);
-  await client.close();
+  const hand = new Hand(sluice.home);
+  assert.ok((await hand.rowsWith(marker)) > 0, 'the marker would be seen');
+  for (const value of secrets) assert.equal(await hand.rowsWith(value), 0);
 });

@@ -3,6 +3,7 @@ export * from './broker.ts';
 export * from './canary.ts';
 export * from './edge.ts';
 export * from './h2-frames.ts';
+export * from './loopback.ts';
 export * from './raw.ts';
 export * from './redis.ts';
 export * from './scripted.ts';

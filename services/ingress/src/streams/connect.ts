@@ -8,7 +8,7 @@ import type { StreamRequest } from '@sluice/model';
 import type { ClusterConnection, Credentials } from '@sluice/runtime/cluster';
 import { WebSocket } from 'ws';
 import { Refusal } from '../refusal.ts';
-import { type Leg, StreamError } from './leg.ts';
+import { type Leg, maxMessageBytes, StreamError } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 import { channelsOf } from './upgrade.ts';
 import { WebSocketLeg } from './websocket-leg.ts';
@@ -52,7 +52,6 @@ export interface Connect {
 
 const handshakeMs = 15_000;
 const aheadBytes = 256 * 1024;
-const maxMessageBytes = 32 * 1024 * 1024;
 /** A cluster that took SPDY and no WebSocket is asked for SPDY first, for so long: it may be upgraded meanwhile. */
 const rememberMs = 10 * 60_000;
 

@@ -36,6 +36,8 @@ export interface Leg {
   destroy(): void;
 }
 
+/** A WebSocket message of either peer: kube-apiserver's own limit. Bytes. */
+export const maxMessageBytes = 32 * 1024 * 1024;
 /** What may wait to be sent before `drained` waits. Bytes. */
 export const unsentBytes = 256 * 1024;
 /** A peer has so long to take why its stream was refused or cut, */

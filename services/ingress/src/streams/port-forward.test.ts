@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type SpdyEvents, type SpdyHeaders, SpdySession } from '@sluice/kube';
 import type { Allow, Decision, FrameMeta } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
+import { loopback } from '@sluice/testing';
 import { Budget } from '../budget.ts';
 import type { MaskClient } from '../mask-client.ts';
 import { AheadFrames, CallRecord } from '../record.ts';
@@ -32,20 +33,6 @@ const allowAs = (user: string): Allow =>
 const allow = allowAs(impersonate.user);
 const deny = { effect: 'deny', reasonCode: 'DeniedByRule', reason: 'not this port', hint: '' } as Decision;
 
-async function pair(t: Test): Promise<readonly [near: Socket, far: Socket]> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-  const far = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const near = await accepted;
-  server.close();
-  for (const socket of [near, far]) {
-    socket.on('error', () => undefined);
-    t.after(() => void socket.destroy());
-  }
-  return [near, far];
-}
-
 /** A SPDY peer in the test's hand. `said`: what it heard, in order. */
 function peer(role: 'client' | 'server', socket: Socket) {
   const said: string[] = [];
@@ -67,7 +54,7 @@ function peer(role: 'client' | 'server', socket: Socket) {
 
 /** A port-forward between an agent and a cluster, both in the test's hand. */
 async function forwarding(t: Test, decide: (port: number) => Promise<Decision>) {
-  const [[agentNear, agentFar], [clusterNear, clusterFar]] = await Promise.all([pair(t), pair(t)]);
+  const [[agentNear, agentFar], [clusterNear, clusterFar]] = await Promise.all([loopback(t), loopback(t)]);
   const recorded: string[] = [];
   const acked: string[] = [];
   const ledger = {

@@ -1,33 +1,19 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelProtocol, chooseSpdyProtocol, SpdySession } from '@sluice/kube';
 import type { Channel } from '@sluice/model';
+import { loopback } from '@sluice/testing';
 import type { Leg } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 
 type Test = { after(done: () => void): void };
 
-async function pair(t: Test): Promise<readonly [near: Socket, far: Socket]> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
-  const far = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const near = await accepted;
-  server.close();
-  for (const socket of [near, far]) {
-    socket.on('error', () => undefined);
-    t.after(() => void socket.destroy());
-  }
-  return [near, far];
-}
-
 const codec = chooseSpdyProtocol(['v4.channel.k8s.io']) as ChannelProtocol;
 
 /** An agent in the test's hand, and Sluice's end of its stream. */
 async function agent(t: Test, wanted: readonly Channel[], opens: readonly (readonly [Channel, boolean])[] = []) {
-  const [near, far] = await pair(t);
+  const [near, far] = await loopback(t);
   const said: string[] = [];
   const session = new SpdySession('client', (bytes) => void far.write(bytes), {
     opened: () => undefined,

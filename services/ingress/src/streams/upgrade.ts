@@ -16,12 +16,10 @@ import { AgentGone, goneSignal, hasBody, type Response } from '../request.ts';
 import { socketCarrier, tunnelCarrier } from './carrier.ts';
 import { ChannelForwardAgent, type ForwardAgent, SpdyForwardAgent } from './forward-agent.ts';
 import { probeMs } from './keep-alive.ts';
-import { type Leg, lastBytesMs, StreamError } from './leg.ts';
+import { type Leg, lastBytesMs, maxMessageBytes, StreamError } from './leg.ts';
 import { SpdyLeg } from './spdy-leg.ts';
 import { WebSocketLeg } from './websocket-leg.ts';
 
-/** kube-apiserver's own limit of a message. Bytes. */
-const maxMessageBytes = 32 * 1024 * 1024;
 /** What of an agent's input is read ahead; less while it waits for a reviewer. Bytes. */
 const ahead = { aheadBytes: 256 * 1024, heldBytes: 64 * 1024 } as const;
 
