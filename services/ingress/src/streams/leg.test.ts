@@ -54,6 +54,19 @@ test('less is held while nobody has read', async () => {
   assert.deepEqual(flow, ['pause', 'resume']);
 });
 
+test('what has not come whole counts while nobody has read, and is let come then', async () => {
+  const { legs, flow, say } = queue({ aheadBytes: 1_000, heldBytes: 200 });
+  legs.coming(150);
+  say('stdin', 'x'.repeat(50));
+  assert.deepEqual(flow, []);
+  legs.coming(150);
+  assert.deepEqual(flow, ['pause']);
+  await legs.read();
+  assert.deepEqual(flow, ['pause', 'resume']);
+  legs.coming(10_000);
+  assert.deepEqual(flow, ['pause', 'resume']);
+});
+
 test('many events without bytes count, too', () => {
   const { legs, flow } = queue();
   for (let count = 0; count < 100; count++) legs.push({ kind: 'end', channel: 'stdin' });

@@ -65,6 +65,7 @@ export class LegQueue {
   readonly #aheadBytes: number;
   /** As long as nobody has read, `heldBytes`. */
   #nowBytes: number;
+  #isRead = false;
   #events: LegEvent[] = [];
   #bytes = 0;
   #isPaused = false;
@@ -82,11 +83,19 @@ export class LegQueue {
     if (this.#end !== undefined) return;
     this.#events.push(event);
     this.#bytes += costOf(event);
-    if (this.#bytes > this.#nowBytes && !this.#isPaused) {
-      this.#isPaused = true;
-      this.#flow.pause();
-    }
+    this.#pauseAt(this.#bytes);
     this.#wake?.();
+  }
+
+  /** So much has come of an event that is not whole. It counts until somebody reads: then the rest has to come. Bytes. */
+  coming(bytes: number): void {
+    if (!this.#isRead && this.#end === undefined) this.#pauseAt(this.#bytes + bytes);
+  }
+
+  #pauseAt(bytes: number): void {
+    if (bytes <= this.#nowBytes || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#flow.pause();
   }
 
   /** Nothing comes any more, and what does is dropped; what is there is still read. */
@@ -103,6 +112,8 @@ export class LegQueue {
 
   async read(): Promise<LegEvent | null> {
     this.#nowBytes = this.#aheadBytes;
+    this.#isRead = true;
+    if (this.#events.length === 0 && this.#isPaused) this.#resume();
     while (this.#events.length === 0) {
       if (this.#end !== undefined) {
         if (this.#end.error !== null) throw this.#end.error;

@@ -82,6 +82,17 @@ test('what was said still goes out before an end in order, however much input no
   assert.equal(said, '\x01last');
 });
 
+test('the rest of a large message stays with its agent until somebody reads, and then comes', async (t) => {
+  const { leg, socket } = await agent(t);
+  const size = 24 * 1024 * 1024;
+  socket.send(Buffer.alloc(size + 1));
+  for (let [before, now] = [-1, socket.bufferedAmount]; now !== before; [before, now] = [now, socket.bufferedAmount])
+    await sleep(200);
+  assert.ok(socket.bufferedAmount > size / 2, `${socket.bufferedAmount} bytes are still there`);
+  const event = await leg.read();
+  assert.equal(event?.kind === 'data' && event.bytes.length, size);
+});
+
 test('an agent hears nothing before its client has shown that it reads', async (t) => {
   const { leg, socket } = await agent(t, { autoPong: false });
   const seen: string[] = [];

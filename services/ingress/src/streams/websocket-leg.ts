@@ -49,7 +49,13 @@ export class WebSocketLeg implements Leg {
     socket.on('error', ({ code = '', message }: NodeJS.ErrnoException) => {
       if (code.startsWith('WS_ERR_')) this.#queue.end(new StreamError(message));
     });
-    socket.on('message', (data: RawData, isBinary) => this.#take(data as Buffer, isBinary, peer));
+    let before = connection.bytesRead;
+    socket.on('message', (data: RawData, isBinary) => {
+      before = connection.bytesRead;
+      this.#take(data as Buffer, isBinary, peer);
+    });
+    // A message is read whole, and may be large.
+    connection.on('data', () => this.#queue.coming(connection.bytesRead - before));
     this.gone.addEventListener('abort', () => this.#queue.end());
     // Clusters read what comes from the first byte on, and input waits for nothing.
     this.#early = peer === 'agent' ? [] : undefined;
