@@ -12,10 +12,10 @@ const unitTests = ['libs/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts', 'cl
 const endToEndTests = ['e2e/**/*.test.ts'];
 /** A test that hangs fails, rather than the whole run; a file that leaves something open is ended with its tests. */
 const timeoutMs = 600_000;
-/** Files at once. Most of the time they wait for servers. */
-const atOnce = availableParallelism();
-/** Each has a whole Sluice to itself, and should not wait for another one's processors. */
-const sluicesAtOnce = Math.min(atOnce, 4);
+/** Files at once. Most of the time they wait for servers, */
+const atOnce = 2 * availableParallelism();
+/** and each of these for a whole Sluice of its own, which keeps a processor busy. */
+const sluicesAtOnce = Math.min(availableParallelism(), 4);
 
 await main(async () => {
   await ensurePackages();
