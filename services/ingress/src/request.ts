@@ -10,6 +10,9 @@ import { Refusal } from './refusal.ts';
 /** The agent closed the connection before its call had an end. */
 export class AgentGone extends Error {}
 
+/** For what every connection comes to: it says nothing of where, and so costs nothing to make. */
+export const agentGone = new AgentGone();
+
 export type Request = IncomingMessage | Http2ServerRequest;
 /** Over h2 it is Node's compatible `Http2ServerResponse`, which has a `stream` besides. */
 export type Response = ServerResponse;
@@ -104,7 +107,7 @@ export function isGone(response: Response): boolean {
 /** Aborts with `AgentGone` when the agent closes the connection: whoever waits sees nothing else of it. */
 export function goneSignal(response: Response): AbortSignal {
   const gone = new AbortController();
-  const leave = (): void => gone.abort(new AgentGone());
+  const leave = (): void => gone.abort(agentGone);
   if (isGone(response)) leave();
   else response.once('close', leave);
   return gone.signal;

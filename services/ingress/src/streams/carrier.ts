@@ -159,11 +159,13 @@ export function tunnelCarrier(webSocket: WebSocket, socket: Socket): Carrier {
 /** RFC 6455, 7.4.1. */
 const normal = 1000;
 
+const peerGone = new Error('the peer is gone');
+
 function life(): { readonly gone: AbortSignal; readonly left: () => void; readonly waiting: Waiting } {
   const controller = new AbortController();
   const waiting = new Waiting();
   const left = (): void => {
-    controller.abort();
+    controller.abort(peerGone);
     waiting.wake();
   };
   return { gone: controller.signal, left, waiting };

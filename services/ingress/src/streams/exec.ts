@@ -5,7 +5,7 @@ import { type MaskClient, type MaskSubject, maskedText } from '../mask-client.ts
 import { asWithheld, isQuiet, MaskedText, type Passing } from '../masked.ts';
 import type { CallOver } from '../record.ts';
 import { Refusal } from '../refusal.ts';
-import { AgentGone } from '../request.ts';
+import { AgentGone, agentGone } from '../request.ts';
 import { ArchivedFiles } from './archive.ts';
 import type { ChannelsRecord } from './channels-record.ts';
 import { type Leg, type LegEvent, StreamError } from './leg.ts';
@@ -47,7 +47,7 @@ export async function run(running: Running): Promise<void> {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const isCut = (): void => fail(cut.reason);
   // Whoever waits for a pod that takes nothing hears nothing else.
-  const isLeft = (): void => fail(new AgentGone());
+  const isLeft = (): void => fail(agentGone);
   cut.addEventListener('abort', isCut);
   agent.gone.addEventListener('abort', isLeft);
   if (cut.aborted) isCut();
@@ -92,7 +92,7 @@ class Pumps implements CallOver {
 
   throwIfOver(): void {
     this.#running.cut.throwIfAborted();
-    if (this.#isOver || this.#running.agent.gone.aborted) throw new AgentGone();
+    if (this.#isOver || this.#running.agent.gone.aborted) throw agentGone;
   }
 
   /** From the agent to the pod, until the agent leaves: then it throws `AgentGone`. */
@@ -111,7 +111,7 @@ class Pumps implements CallOver {
         throw new Refusal('StreamNotReadable', `the agent sent something on the channel ${channel}`);
       return 'more';
     });
-    throw new AgentGone();
+    throw agentGone;
   }
 
   /** From the pod to the agent, until the command has ended and the agent was told. */
