@@ -2,6 +2,7 @@
 // (`docs/lifecycle.md`), as for every call.
 import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseStreamRequest, type Refused, statusInsteadOf, TargetError } from '@sluice/kube';
 import type { Allow, Decision, StreamRequest } from '@sluice/model';
 import { raw } from '@sluice/runtime/raw';
@@ -23,6 +24,8 @@ import type { KnownPod } from './pod.ts';
 import { forward } from './port-forward.ts';
 import type { Upgrade } from './upgrade.ts';
 
+/** Between the sign that an agent's client takes what is said and a refusal. Milliseconds. */
+const settledMs = 20;
 /** No cluster says more when it refuses. */
 const maxAnswerBytes = 1024 * 1024;
 
@@ -122,6 +125,11 @@ export class StreamCall {
     if (!this.speaksInBand) return;
     try {
       const agent = (this.#agent ??= await this.#upgrade.acceptChannels(this.#stream));
+      if (!this.isRunning) {
+        // What its client dropped now would be all that it hears, and nobody waits for a refusal to be quick.
+        await agent.drained();
+        await sleep(settledMs);
+      }
       const words = this.isRunning
         ? cutWords(agent, this.#stream, refused)
         : refusalWords(agent, this.#stream, refused);
