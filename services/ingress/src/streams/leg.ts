@@ -63,8 +63,8 @@ export interface ReadAhead {
 export class LegQueue {
   readonly #flow: { pause(): void; resume(): void };
   readonly #aheadBytes: number;
-  /** As long as nobody has read, `heldBytes`. */
-  #nowBytes: number;
+  readonly #heldBytes: number;
+  /** Whether somebody has begun to read. */
   #isRead = false;
   #events: LegEvent[] = [];
   #bytes = 0;
@@ -76,7 +76,7 @@ export class LegQueue {
   constructor(flow: { pause(): void; resume(): void }, { aheadBytes, heldBytes = aheadBytes }: ReadAhead) {
     this.#flow = flow;
     this.#aheadBytes = aheadBytes;
-    this.#nowBytes = heldBytes;
+    this.#heldBytes = heldBytes;
   }
 
   push(event: LegEvent): void {
@@ -93,7 +93,7 @@ export class LegQueue {
   }
 
   #pauseAt(bytes: number): void {
-    if (bytes <= this.#nowBytes || this.#isPaused) return;
+    if (bytes <= (this.#isRead ? this.#aheadBytes : this.#heldBytes) || this.#isPaused) return;
     this.#isPaused = true;
     this.#flow.pause();
   }
@@ -111,7 +111,6 @@ export class LegQueue {
   }
 
   async read(): Promise<LegEvent | null> {
-    this.#nowBytes = this.#aheadBytes;
     this.#isRead = true;
     if (this.#events.length === 0 && this.#isPaused) this.#resume();
     while (this.#events.length === 0) {
@@ -124,7 +123,7 @@ export class LegQueue {
       });
     }
     const event = this.#take();
-    if (this.#isPaused && this.#bytes <= this.#nowBytes / 2) this.#resume();
+    if (this.#isPaused && this.#bytes <= this.#aheadBytes / 2) this.#resume();
     return event;
   }
 
