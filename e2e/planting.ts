@@ -1,7 +1,8 @@
 // Rows of a table that each plant a secret of their own and a marker of their own, and where in bytes they are found again.
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { formsOf } from '@sluice/testing';
+import { formsOf, until } from '@sluice/testing';
 import type { Planted } from './surfaces.ts';
 
 const canary = 'canary8f3b1c5e7a9d2046';
@@ -34,6 +35,17 @@ export class Planting<Row extends { readonly name: string }> {
   missed(rows: readonly Row[], bytes: readonly (Uint8Array | string)[]): string[] {
     const seen = this.found('marker', bytes);
     return rows.map(({ name }) => name).filter((name) => !seen.includes(name));
+  }
+
+  /** What a place holds once it has the markers of all the rows: the last of it may be on its way when the agent has its answer. */
+  async arrived(rows: readonly Row[], look: () => readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    let bytes: readonly Uint8Array[] = [];
+    await until('the markers', () => {
+      bytes = look();
+      return this.missed(rows, bytes).length === 0;
+    }).catch(() => undefined);
+    assert.deepEqual(this.missed(rows, bytes), [], 'markers not seen');
+    return bytes;
   }
 }
 
