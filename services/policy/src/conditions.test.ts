@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { type ConditionInput, Conditions } from './conditions.ts';
 
 const conditions = new Conditions();
@@ -117,6 +118,18 @@ test('a condition that takes too long is an error, and the others of its call ar
   const texts = ['request.name.endsWith("!")', backtracking, 'request.name == ""'];
   assert.deepEqual(await conditions.evaluate(texts, endless), ['yes', 'error', 'no']);
   assert.deepEqual(await conditions.evaluate(['"ops" in agent.groups'], input()), ['yes']);
+});
+
+test('a condition that waits for a busy machine is no error', async () => {
+  const busy = Array.from({ length: 8 }, () => new Worker('for (;;);', { eval: true }));
+  try {
+    // Some milliseconds of work, of which each waits for the others.
+    const body = JSON.stringify({ n: Array.from({ length: 100 }, (_, n) => n) });
+    const pairs = 'object.n.all(a, object.n.all(b, a + b >= 0))';
+    for (let i = 0; i < 5; i++) assert.deepEqual(await conditions.evaluate([pairs], input(body)), ['yes']);
+  } finally {
+    await Promise.all(busy.map((worker) => worker.terminate()));
+  }
 });
 
 test('several that take too long end one by one', async () => {

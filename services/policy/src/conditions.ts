@@ -1,3 +1,4 @@
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Agent, Grade } from '@sluice/model';
 
@@ -37,11 +38,16 @@ export interface ConditionTask {
   readonly input: ConditionInput;
 }
 
-/** What the thread says: that it has read the input, then one verdict after another. */
-export type ConditionWord = { readonly kind: 'read' } | { readonly kind: 'verdict'; readonly verdict: Verdict };
+/** What the thread says: that it has read the input, then one verdict after another. `usedMs`: its processor time by then. */
+export type ConditionWord = { readonly usedMs: number } & (
+  | { readonly kind: 'read' }
+  | { readonly kind: 'verdict'; readonly verdict: Verdict }
+);
 
-/** One condition may take this long. */
-export const conditionTimeoutMs = 50;
+/** Processor time that one condition may take: what a busy machine makes it wait is not its own. */
+const conditionMs = 50;
+/** Its call does not wait longer, whoever has the processor. */
+const patienceMs = 1_000;
 /** Calls that wait for the thread; beyond this, conditions end as errors at once. */
 const maxWaiting = 1_000;
 /** A condition that builds a huge text is ended as one that takes too long. Megabytes. */
@@ -52,7 +58,10 @@ interface Waiting extends ConditionTask {
   readonly resolve: (verdicts: readonly Verdict[]) => void;
 }
 
-/** A thread that evaluates conditions. One that takes longer than 50 ms is ended with the thread, and the next goes on in a new one. */
+/**
+ * A thread that evaluates conditions. One that takes 50 ms of its processor time, or a second, is ended with the thread, and the
+ * next goes on in a new one.
+ */
 export class Conditions {
   #worker: Worker | null = null;
   readonly #waiting: Waiting[] = [];
@@ -91,8 +100,8 @@ export class Conditions {
     worker.on('message', (word: ConditionWord) => {
       if (worker !== this.#worker) return;
       clearTimeout(this.#timer);
-      if (word.kind === 'verdict') this.#took(word.verdict);
-      else this.#watch();
+      if (word.kind === 'verdict') this.#took(word.verdict, word.usedMs);
+      else this.#watch(word.usedMs);
     });
     // Out of memory, for one: the condition in hand is the reason.
     worker.on('error', () => {
@@ -101,22 +110,39 @@ export class Conditions {
     return worker;
   }
 
-  #watch(): void {
-    this.#timer = setTimeout(() => {
-      // After a pause of this whole process the answer may be here already, behind the timer.
-      const timer = this.#timer;
-      setImmediate(() => {
-        if (timer === this.#timer) this.#giveUp();
-      });
-    }, conditionTimeoutMs);
+  /** Ends the condition in hand when it takes too long. `usedMs`: what the thread had used when it began. */
+  #watch(usedMs: number): void {
+    const startMs = performance.now();
+    const lookIn = (ms: number): void => {
+      const timer = setTimeout(() => void look(), ms);
+      const isOver = (): boolean => timer !== this.#timer;
+      const look = async (): Promise<void> => {
+        // After a pause of this whole process the answer may be here already, behind the timer.
+        await immediate();
+        if (isOver()) return;
+        const leftMs = conditionMs - ((await this.#used()) - usedMs);
+        if (isOver()) return;
+        if (leftMs <= 0 || performance.now() - startMs >= patienceMs) this.#giveUp();
+        else lookIn(Math.max(leftMs, 5));
+      };
+      this.#timer = timer;
+    };
+    lookIn(conditionMs);
   }
 
-  #took(verdict: Verdict): void {
+  /** Processor time of the thread, in milliseconds; endless where it does not say. */
+  async #used(): Promise<number> {
+    const unknown = Number.POSITIVE_INFINITY;
+    const asked = this.#worker?.cpuUsage().then(threadMs, () => unknown);
+    return Promise.race([asked ?? unknown, sleep(patienceMs, unknown, { ref: false })]);
+  }
+
+  #took(verdict: Verdict, usedMs: number): void {
     const head = this.#waiting[0] as Waiting;
     this.#timer = undefined;
     head.verdicts.push(verdict);
     if (head.verdicts.length < head.texts.length) {
-      this.#watch();
+      this.#watch(usedMs);
       return;
     }
     this.#waiting.shift();
@@ -127,6 +153,7 @@ export class Conditions {
   /** Ends the thread with the condition in hand; the rest goes on in another one. */
   #giveUp(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     void this.#worker?.terminate();
     this.#worker = null;
     const [head] = this.#waiting;
@@ -138,4 +165,9 @@ export class Conditions {
     }
     this.#begin();
   }
+}
+
+/** Of what Node says of a thread, in milliseconds. */
+export function threadMs({ user, system }: NodeJS.CpuUsage): number {
+  return (user + system) / 1000;
 }
