@@ -83,21 +83,21 @@ async function call(
   headers: Readonly<Record<string, string | string[]>> = {},
 ): Promise<{ readonly status: number; readonly body: string }> {
   const { agent, headers: identity } = await connection.credentials();
-  const { hostname, port, host, pathname } = connection.server;
+  const { host, port, basePath } = connection.address;
   return new Promise((resolve, reject) => {
     const outgoing = request({
       agent,
-      hostname,
+      host,
       port,
       method,
-      path: pathname.replace(/\/$/, '') + path,
+      path: basePath + path,
       headers: { accept: 'application/json', 'content-type': 'application/json', ...headers, ...identity },
       timeout: answerDeadlineMs,
     });
     const fail = (why: string): void => {
       reject(
         new ConfigError(
-          `the cluster "${connection.name}" at ${host} does not answer (${why}); name another with --kubeconfig or --context`,
+          `the cluster "${connection.name}" at ${connection.server.host} does not answer (${why}); name another with --kubeconfig or --context`,
         ),
       );
     };

@@ -13,17 +13,33 @@ export interface Credentials {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** A server, as requests want it. `host`: an IPv6 address has no brackets. `basePath`: what is before each path; no slash at its end. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly basePath: string;
+}
+
 /** A cluster with the way to its credentials. */
 export interface ClusterConnection {
   /** Name of the kubeconfig's context. */
   readonly name: string;
   /** Always https. */
   readonly server: URL;
+  readonly address: Address;
   /** Read again every 10 s, so that exec plugins and token files may renew them. Throws `ConfigError`. */
   credentials(): Promise<Credentials>;
 }
 
 const credentialsMs = 10_000;
+
+export function addressOf({ hostname, port, pathname }: URL): Address {
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? 443 : Number(port),
+    basePath: pathname.replace(/\/$/, ''),
+  };
+}
 
 /**
  * Reads a kubeconfig. `path` empty: `KUBECONFIG` or `~/.kube/config`, as kubectl does. `context` empty:
@@ -93,6 +109,7 @@ export function loadConnection(path: string, context: string): ClusterConnection
   return {
     name: config.getCurrentContext(),
     server,
+    address: addressOf(server),
     credentials() {
       const now = performance.now();
       if (current === undefined || now >= current.untilMs) {

@@ -38,15 +38,15 @@ export type Forward = (
 const maxInformation = 16;
 
 export function createForward(connection: ClusterConnection): Forward {
-  const basePath = connection.server.pathname.replace(/\/$/, '');
+  const { host, port, basePath } = connection.address;
   return async (request, response, outgoing, onAnswer) => {
     const { agent, headers: identity } = await connection.credentials().catch((cause: Error) => {
       throw new Refusal('ClusterUnreachable', cause.message);
     });
     const options: RequestOptions = {
       agent,
-      hostname: connection.server.hostname,
-      port: connection.server.port,
+      host,
+      port,
       method: outgoing.canonical.method,
       path: basePath + outgoing.canonical.target.canonical,
       headers: { ...upstreamHeaders(request, outgoing), ...identity },

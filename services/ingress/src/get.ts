@@ -20,14 +20,14 @@ const answerMs = 10_000;
 const maxBytes = 8 * 1024 * 1024;
 
 export function createGet(connection: ClusterConnection): Get {
-  const basePath = connection.server.pathname.replace(/\/$/, '');
+  const { host, port, basePath } = connection.address;
   return async ({ target, call, headers }) => {
     const credentials = await connection.credentials();
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing = httpsRequest({
         agent: credentials.agent,
-        hostname: connection.server.hostname,
-        port: connection.server.port,
+        host,
+        port,
         method: 'GET',
         path: basePath + target,
         headers: {

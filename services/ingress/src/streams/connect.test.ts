@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StreamRequest } from '@sluice/model';
 import { createAuthority, createServerCertificate } from '@sluice/runtime/certificates';
+import { addressOf } from '@sluice/runtime/cluster';
 import { Refusal } from '../refusal.ts';
 import { type Connecting, createConnect } from './connect.ts';
 
@@ -38,9 +39,11 @@ async function cluster(t: { after(done: () => void): void }, answer: (upgrade: s
   const { port } = server.address() as AddressInfo;
   const agent = new Agent({ ca: authority.cert });
   t.after(() => agent.destroy());
+  const url = new URL(`https://127.0.0.1:${port}`);
   const connect = createConnect({
     name: 'test',
-    server: new URL(`https://127.0.0.1:${port}`),
+    server: url,
+    address: addressOf(url),
     credentials: async () => ({ agent, headers: {} }),
   });
   const over = new AbortController();

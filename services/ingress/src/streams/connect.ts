@@ -58,8 +58,7 @@ const rememberMs = 10 * 60_000;
 const v5 = chooseWebSocketProtocol(['v5.channel.k8s.io']) as ChannelProtocol;
 
 export function createConnect(connection: ClusterConnection): Connect {
-  const { server } = connection;
-  const basePath = server.pathname.replace(/\/$/, '');
+  const { host, port, basePath } = connection.address;
   let spdyUntilMs = 0;
 
   const credentials = async (): Promise<Credentials> =>
@@ -72,7 +71,7 @@ export function createConnect(connection: ClusterConnection): Connect {
     connecting.over.throwIfAborted();
     connecting.assertCurrent();
     const { promise, resolve, reject } = Promise.withResolvers<Connected<Leg>>();
-    const socket = new WebSocket(`wss://${server.host}${basePath}${connecting.target}`, [v5.name], {
+    const socket = new WebSocket(`wss://${connection.server.host}${basePath}${connecting.target}`, [v5.name], {
       agent,
       headers: { ...connecting.headers, ...identity },
       perMessageDeflate: false,
@@ -108,8 +107,8 @@ export function createConnect(connection: ClusterConnection): Connect {
     const { promise, resolve, reject } = Promise.withResolvers<Connected<SpdyConnection>>();
     const request = httpsRequest({
       agent,
-      hostname: server.hostname,
-      port: server.port,
+      host,
+      port,
       method: 'POST',
       path: basePath + connecting.target,
       headers: {
