@@ -57,3 +57,14 @@ test('an ack that comes late counts, and nothing is offered while one is on its 
   assert.deepEqual(held.taken(2, 20_000), []);
   assert.ok(held.isEmpty);
 });
+
+test('a frame that goes unanswered and is refused late is held once, and is gone when it is taken', () => {
+  const held = new HeldFrames();
+  held.notTaken(1, 0);
+  held.notTaken(2, 0);
+  held.notTaken(1, 10);
+  held.add(2);
+  assert.deepEqual(held.taken(1, 300), [2]);
+  assert.deepEqual(held.taken(2, 300), []);
+  assert.ok(held.isEmpty);
+});

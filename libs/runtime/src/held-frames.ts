@@ -20,10 +20,10 @@ export class HeldFrames {
     return this.#waiting.length === 0 && this.#offered.size === 0;
   }
 
-  /** Takes a frame that was not published yet, since others wait. */
+  /** Takes a frame that was not published yet, since others wait. One that waits already waits once. */
   add(token: number): void {
-    const behind = this.#waiting.findLastIndex((other) => other < token);
-    this.#waiting.splice(behind + 1, 0, token);
+    const at = this.#waiting.findLastIndex((other) => other < token) + 1;
+    if (this.#waiting[at] !== token) this.#waiting.splice(at, 0, token);
   }
 
   /** Takes a frame that the broker refused, or did not answer. */
