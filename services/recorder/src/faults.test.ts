@@ -88,7 +88,7 @@ async function append(ledger: Ledger, count: number): Promise<void> {
   await Promise.all(acked);
 }
 
-/** Frames the broker still holds: not one is acknowledged before it is in the record. */
+/** Frames the broker still holds, those with which a ledger begins and is sealed every few seconds among them: not one is acknowledged before it is in the record. */
 async function held(broker: Broker): Promise<number> {
   const counts = await Promise.all(
     Object.values(streams).map(async ({ name }) => {
@@ -146,7 +146,7 @@ test('frames that were stored but not acknowledged when a recorder died are not 
   await inserted.promise;
   await dying.nats.close();
   await store.close();
-  assert.equal(await held(broker), 1 + count);
+  assert.ok((await held(broker)) >= 1 + count);
 
   const running = await recorder();
   await until('the broker to be empty', async () => (await held(broker)) === 0);
@@ -189,7 +189,11 @@ test('a recorder answers what it has, in messages the broker carries, and takes 
     }
     more = answer.more;
   }
-  assert.deepEqual(seqs, [2, 3, 4, 5, 6]);
+  assert.equal(seqs.length, 5);
+  assert.deepEqual(
+    seqs,
+    [...new Set(seqs)].sort((a, b) => a - b),
+  );
   assert.deepEqual(await ask(broker, { kind: 'calls', limit: 5 }), { kind: 'calls', calls: [] });
   const strange = { kind: 'frames', call, after: 'x' } as unknown as RecordsQuestion;
   assert.equal((await ask(broker, strange)).kind, 'error');
@@ -198,11 +202,15 @@ test('a recorder answers what it has, in messages the broker carries, and takes 
 test('an answer has what the broker had before the question', async (t) => {
   const { broker, ledger, recorder } = await bench(t);
   await recorder();
-  for (const last of [4, 7]) {
+  for (const appended of [3, 6]) {
     await append(ledger, 3);
     const answer = await ask(broker, { kind: 'ledgers' });
     assert.ok(answer.kind === 'ledgers');
-    assert.equal(answer.ledgers.find((row) => row.ledger === ledger.name)?.last, last);
+    const { last = 0 } = answer.ledgers.find((row) => row.ledger === ledger.name) ?? {};
+    assert.ok(last > appended);
+    const known = await ask(broker, { kind: 'frames', call, after: null });
+    assert.ok(known.kind === 'frames');
+    assert.equal(known.frames.length, appended);
   }
 });
 
@@ -220,7 +228,7 @@ test('a drain finishes the batch in hand and acknowledges it', async (t) => {
   const drained = consuming.drain();
   // An ack that should not have gone out takes its time.
   await sleep(300);
-  assert.equal(await held(broker), 2);
+  assert.ok((await held(broker)) >= 2);
   disk.resolve();
   await drained;
   await until('the broker to be empty', async () => (await held(broker)) === 0);
@@ -264,10 +272,11 @@ test('a frame that no answer holds is shown without its body, which is read in p
   const answer = await ask(broker, { kind: 'frames', call, after: null });
   assert.ok(answer.kind === 'frames');
   assert.deepEqual(
-    answer.frames.map(({ seq, size, bytesBase64 }) => [seq, size, bytesBase64]),
-    [[2, bytes.length, '']],
+    answer.frames.map(({ size, bytesBase64 }) => [size, bytesBase64]),
+    [[bytes.length, '']],
   );
-  const part = await ask(broker, { kind: 'part', ledger: ledger.name, seq: 2, row: 0, offset: 3_000_000 });
+  const seq = answer.frames[0]?.seq ?? 0;
+  const part = await ask(broker, { kind: 'part', ledger: ledger.name, seq, row: 0, offset: 3_000_000 });
   assert.ok(part.kind === 'part');
   assert.ok(Buffer.from(part.bytesBase64, 'base64').equals(bytes.subarray(3_000_000)));
 });
