@@ -22,15 +22,17 @@ const stream: StreamRequest = {
   ports: [],
 };
 
-/** A cluster in the test's hand: `asked` are its requests to switch protocols, each with its socket. */
+/** A cluster in the test's hand: `asked` are its requests to switch protocols, `begun` those on which something came behind. */
 async function cluster(t: { after(done: () => void): void }, answer: (upgrade: string) => string | null) {
   const asked: string[] = [];
+  const begun: string[] = [];
   const server = createServer(certificate);
   server.on('upgrade', ({ headers }, socket: Socket) => {
     socket.on('error', () => undefined);
     t.after(() => void socket.destroy());
     const upgrade = headers.upgrade ?? '';
     asked.push(upgrade);
+    socket.once('data', () => begun.push(upgrade));
     const said = answer(upgrade);
     if (said !== null) socket.write(said);
   });
@@ -55,7 +57,7 @@ async function cluster(t: { after(done: () => void): void }, answer: (upgrade: s
     assertCurrent: () => undefined,
     ...more,
   });
-  return { asked, connect, connecting, over };
+  return { asked, begun, connect, connecting, over };
 }
 
 const killed = new Refusal('Killed', 'killed by local:alice: enough');
@@ -75,13 +77,12 @@ test('a call that is cut while the cluster has not answered ends with what cut i
 });
 
 test('a cluster that takes SPDY and opens no channel is not waited for when the call is over', async (t) => {
-  const { asked, connect, connecting, over } = await cluster(t, (upgrade) =>
+  const { begun, connect, connecting, over } = await cluster(t, (upgrade) =>
     upgrade === 'websocket' ? forbidden : spdy,
   );
   const connected = connect.channels(connecting());
   connected.catch(() => undefined);
-  while (asked.length < 2) await sleep(1);
-  await sleep(20);
+  while (begun.length === 0) await sleep(1);
   over.abort(killed);
   await assert.rejects(connected, { reasonCode: 'EffectUnknown' });
 });

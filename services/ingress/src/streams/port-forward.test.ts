@@ -162,7 +162,9 @@ test('a cluster that takes no more connections ends none, and each new one is to
   const first = open(80);
   await until(() => cluster.said.includes('3 opened data 80'));
   cluster.session.goAway();
-  await sleep(10);
+  // What comes behind it says that it was heard.
+  cluster.session.write(3, Buffer.from('words'));
+  await until(() => agent.said.includes(`${first.data} words`));
   const second = open(81);
   await until(() => agent.said.some((what) => what.includes('takes no more connections')));
   assert.ok(agent.said.find((what) => what.includes('takes no more'))?.startsWith(`${second.error} `));
