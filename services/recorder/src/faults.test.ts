@@ -204,14 +204,15 @@ test('an answer has what the broker had before the question', async (t) => {
   await recorder();
   for (const appended of [3, 6]) {
     await append(ledger, 3);
-    const answer = await ask(broker, { kind: 'ledgers' });
-    assert.ok(answer.kind === 'ledgers');
-    const { last = 0 } = answer.ledgers.find((row) => row.ledger === ledger.name) ?? {};
-    assert.ok(last > appended);
-    const known = await ask(broker, { kind: 'frames', call, after: null });
-    assert.ok(known.kind === 'frames');
-    assert.equal(known.frames.length, appended);
+    const answer = await ask(broker, { kind: 'frames', call, after: null });
+    assert.ok(answer.kind === 'frames');
+    assert.equal(answer.frames.length, appended);
   }
+  await append(ledger, 3);
+  const answer = await ask(broker, { kind: 'ledgers' });
+  assert.ok(answer.kind === 'ledgers');
+  const { last = 0 } = answer.ledgers.find((row) => row.ledger === ledger.name) ?? {};
+  assert.ok(last > 9);
 });
 
 test('a drain finishes the batch in hand and acknowledges it', async (t) => {

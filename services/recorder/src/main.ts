@@ -111,7 +111,7 @@ runService('recorder', process.env, async ({ env, log, fail }) => {
 /** Whether a question is the first about what there is; those that read on in what it named need not wait. */
 function isOfNow(question: RecordsQuestion): boolean {
   const { kind } = question;
-  return kind !== 'proof' && kind !== 'part' && !(kind === 'frames' && question.after !== undefined);
+  return kind !== 'proof' && kind !== 'part' && !(kind === 'frames' && question.after !== null);
 }
 
 function encoded(answer: RecordsAnswer): Buffer {
