@@ -124,7 +124,9 @@ test('beside a peer the death of a worker costs calls nothing that they would no
   await until('the peer to mask', async () => {
     process.kill(workerPid(), 'SIGSTOP');
     try {
-      return (await sluice.call('GET', secrets)).status === 200;
+      // One whose piece went to the stopped worker again and again is cut.
+      const answered = await sluice.call('GET', secrets).catch(() => undefined);
+      return answered?.status === 200;
     } finally {
       process.kill(workerPid(), 'SIGCONT');
     }

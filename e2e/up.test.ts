@@ -101,6 +101,7 @@ test('what a killed Sluice left behind does not stand in the way of the next one
   const first = await Sluice.start({ home, flags: [], env: noCluster });
   const made = await first.call('GET', '/version');
   assert.equal(made.status, 200);
+  await until('its record', async () => (await first.calls()).some(({ outcome }) => outcome !== null));
   const { broker = 0, queue = 0 } = first.state().parts;
   assert.ok(isAlive(broker) && isAlive(queue));
   first.process.kill('SIGKILL');

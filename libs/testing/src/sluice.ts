@@ -41,7 +41,8 @@ export function scratch(): string {
 }
 
 export function removeScratch(dir: string): void {
-  rmSync(dir, { recursive: true, force: true });
+  // Something that was killed may be writing its last.
+  rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 
 /** Runs a program to its end; its exit code is for the caller to judge. */
