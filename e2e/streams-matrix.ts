@@ -35,7 +35,7 @@ interface Verdict {
 }
 
 /**
- * The script with a port, files and a line of its own: several run at once, against the same pods. Each port-forward says in
+ * The script with a port, files and a line of its own, and more time where it is short: several run at once, against the same pods. Each port-forward says in
  * a file of its own that it is ready, or what the one before it said would be taken for that.
  */
 async function ownScript(id: string): Promise<string> {
@@ -46,6 +46,10 @@ async function ownScript(id: string): Promise<string> {
     ['$T/pf', '$T/pf-$mode'],
     ['echo two;', `echo two-${id};`],
     ['"got: two"', `"got: two-${id}"`],
+    // Three lines, one a second, from when it has begun; a busy machine takes its time until then.
+    ['timeout 4 kubectl logs', 'timeout 7 kubectl logs'],
+    ['seq 50', 'seq 300'],
+    ['p.wait(5)', 'p.wait(30)'],
   ] as const;
   const made = own.reduce((now, [from, to]) => now.replaceAll(from, to), given);
   for (const [from] of own) assert.ok(given.includes(from), `the script has a ${from}`);

@@ -80,7 +80,7 @@ const graceMs = 5_000;
 /** Longer than it takes to close the ledger of a writer that is dead. */
 const closingMs = 3_000;
 /** File descriptors that come and go in an ingress at rest. */
-const spareDescriptors = 16;
+const spareDescriptors = 64;
 /** What an ingress may hold in memory after a load. */
 const residentBudgetBytes = 400 * 2 ** 20;
 

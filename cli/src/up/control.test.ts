@@ -54,7 +54,8 @@ test('a question is asked again while its part is being started again, and is an
   const question = { kind: 'calls', limit: 3 } as const;
   assert.deepEqual(await within('an answer', records.ask(question)), { kind: 'calls', calls: [] });
   await starts;
-  assert.deepEqual([refusals, questions], [2, [question]]);
+  assert.ok(refusals >= 2);
+  assert.deepEqual(questions, [question]);
   await records.close();
 });
 

@@ -79,6 +79,7 @@ for (const stream of ['calls', 'bytes'] as const) {
     const ledger = await openLedger({ broker, sealer: newSealer(stream), log, onLost: assert.fail });
     assert.ok(ledger.healthy());
     const { acked } = await overfill(ledger, stream);
+    if (stream === 'calls') await until('the ledger to say so', () => !ledger.healthy());
     assert.equal(ledger.healthy(), stream === 'bytes', 'only a call that cannot be recorded is a reason to take none');
     // What was on its way before the first refusal came may be heard late.
     await until('it to be calm', async () => {

@@ -272,7 +272,7 @@ test('without anybody to write it, an approval is over when its time is', async 
 });
 
 test('what this process took for in time and the broker stored too late is void', async () => {
-  const request = newRequest({ terms: { ...terms, expiresMs: 2_000 } });
+  const request = newRequest({ terms: { ...terms, expiresMs: 5_000 } });
   const { approval } = await open(request);
   await approvals.vote(approval, 'approve', alice, '', 0);
   const { expiresAtMs = 0 } = approvals.get(approval) ?? {};

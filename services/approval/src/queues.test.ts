@@ -158,8 +158,8 @@ test('a flush loses nothing: 50 pending approvals come all the same, and nobody 
   });
   const names = Array.from({ length: 50 }, (_, i) => `p${i}`);
   for (const approval of names) {
-    dueAt.set(approval, Date.now() + 5_000);
-    await queues.schedule(approval, 5_000);
+    dueAt.set(approval, Date.now() + 10_000);
+    await queues.schedule(approval, 10_000);
   }
   await redis.flush();
   assert.equal(came.length, 0);

@@ -103,7 +103,7 @@ test('the end of a stream is taken by an agent whose input nobody reads', async 
   await leg.opened();
   session.write(id('stdin'), Buffer.alloc(4 * 1024 * 1024));
   await sleep(20);
-  const closed = leg.close(1_000);
+  const closed = leg.close(60_000);
   far.end();
   await closed;
   assert.ok(far.writableFinished, 'all of it was read');

@@ -77,7 +77,7 @@ test('what was said still goes out before an end in order, however much input no
   socket.send(Buffer.alloc(8 * 1024 * 1024));
   await sleep(20);
   leg.send('stdout', Buffer.from('last'));
-  await leg.close(1_000);
+  await leg.close(60_000);
   assert.equal((await closed)[0], 1000);
   assert.equal(said, '\x01last');
 });
@@ -132,5 +132,5 @@ test('an agent that does not read is waited for, until it reads or leaves', asyn
   const second = leg.drained();
   socket.terminate();
   await second;
-  await once(leg.gone, 'abort');
+  if (!leg.gone.aborted) await once(leg.gone, 'abort');
 });
