@@ -59,11 +59,9 @@ after(async () => {
 
 function filesWith(folder: string, value: string): string[] {
   return filesUnder(folder)
-    .filter((file) => {
-      const bytes = readFileSync(file);
-      return formsOf(value).some((form) => bytes.includes(form));
-    })
-    .map((file) => relative(folder, file));
+    .filter(({ bytes }) => formsOf(value).some((form) => bytes.includes(form)))
+    .map(({ file }) => relative(folder, file))
+    .toArray();
 }
 
 async function kubectl(...args: readonly string[]): Promise<void> {

@@ -1,11 +1,9 @@
 // What a request's head can say, over h1 and h2, sent byte by byte. The cluster's own log is the judge: what is refused
 // never arrives, and what arrives says what Sluice made of it.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { FrameMeta } from '@sluice/model';
-import { Edge, type Lines, type Protocol, protocols, until } from '@sluice/testing';
+import { Edge, filesUnder, type Lines, type Protocol, protocols, until } from '@sluice/testing';
 
 let edge: Edge;
 
@@ -191,20 +189,10 @@ onBoth('case 16: a token in a subprotocol or in the query is refused and written
 });
 
 function filesWith(value: string): string[] {
-  return readdirSync(edge.sluice.home, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(edge.sluice.home, file))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-    .filter((file) => contentOf(file).includes(value));
-}
-
-/** The database renames its files while they are read: those that are gone are elsewhere, or will be. */
-function contentOf(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return Buffer.alloc(0);
-  }
+  return filesUnder(edge.sluice.home)
+    .filter(({ bytes }) => bytes.includes(value))
+    .map(({ file }) => file)
+    .toArray();
 }
 
 onBoth('case 17: headers that change what a request means elsewhere change nothing here', async (protocol) => {

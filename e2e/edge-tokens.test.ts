@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ask, Edge, type Protocol, protocols, until } from '@sluice/testing';
+import { ask, Edge, filesUnder, type Protocol, protocols, until } from '@sluice/testing';
 
 const web = '/api/v1/namespaces/shop/configmaps/web';
 let edge: Edge;
@@ -176,10 +176,7 @@ test('case 39: a token that was verified is nobody once it has expired', async (
 
 test('case 39: nothing was fetched, and no token that was tried stands anywhere', () => {
   assert.equal(baited, 0);
-  for (const file of readdirSync(edge.sluice.home, { recursive: true, encoding: 'utf8' })) {
-    const path = join(edge.sluice.home, file);
-    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
-    const bytes = readFileSync(path);
+  for (const { file, bytes } of filesUnder(edge.sluice.home)) {
     for (const token of tried) assert.ok(!bytes.includes(token), file);
   }
   for (const token of tried) assert.ok(!edge.sluice.output.includes(token));

@@ -1,8 +1,6 @@
 // Rows of a table that each plant a secret of their own and a marker of their own, and where in bytes they are found again.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { formsOf, until } from '@sluice/testing';
+import { filesUnder, formsOf, until } from '@sluice/testing';
 import type { Planted } from './surfaces.ts';
 
 const canary = 'canary8f3b1c5e7a9d2046';
@@ -40,19 +38,21 @@ export class Planting<Row extends { readonly name: string }> {
   /** What a place holds once it has the markers of all the rows: the last of it may be on its way when the agent has its answer. */
   async arrived(rows: readonly Row[], look: () => readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
     let bytes: readonly Uint8Array[] = [];
+    let missed: readonly string[] = [];
     await until('the markers', () => {
+      missed = [];
       bytes = look();
-      return this.missed(rows, bytes).length === 0;
-    }).catch(() => undefined);
-    assert.deepEqual(this.missed(rows, bytes), [], 'markers not seen');
+      missed = this.missed(rows, bytes);
+      return missed.length === 0;
+    }).catch((error: unknown) => {
+      assert.deepEqual(missed, [], 'markers not seen');
+      throw error;
+    });
     return bytes;
   }
 }
 
-/** Contents of all files in all folders; what goes away meanwhile is not there. */
+/** Contents of all files in all folders. */
 export function contentsUnder(folder: string): Buffer[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(folder, file))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-    .map((file) => readFileSync(file));
+  return Array.from(filesUnder(folder), ({ bytes }) => bytes);
 }

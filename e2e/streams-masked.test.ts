@@ -2,7 +2,7 @@
 // however it is printed, and is in nothing that Sluice keeps. A marker beside it arrives as it is, and is found.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { DemoCluster } from '@sluice/demo-cluster';
@@ -161,10 +161,10 @@ test('a log that is followed shows all of them masked', async () => {
 });
 
 function filesWith(folder: string, value: string): string[] {
-  return filesUnder(folder).filter((file) => {
-    const bytes = readFileSync(file);
-    return formsOf(value).some((form) => bytes.includes(form));
-  });
+  return filesUnder(folder)
+    .filter(({ bytes }) => formsOf(value).some((form) => bytes.includes(form)))
+    .map(({ file }) => file)
+    .toArray();
 }
 
 test('nothing that Sluice keeps has one of them: no file of the broker or the queues, no log, no state', () => {

@@ -1,5 +1,4 @@
 // A secret and a marker, planted side by side in objects and in a log, for the verifier to look for.
-import { existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { filesUnder } from '@sluice/testing';
 import type { Wanted } from './client.ts';
@@ -56,7 +55,7 @@ export const looks: readonly Wanted[] = [
 /** The files of a home as they are. Not the database: what it holds is packed, and the record says it. */
 export function filesOf(home: string): Evidence['files'] {
   return filesUnder(home)
-    .map((file) => ({ name: relative(home, file), file }))
-    .filter(({ name, file }) => !name.startsWith('database/') && existsSync(file))
-    .map(({ name, file }) => ({ name, bytes: readFileSync(file) }));
+    .map(({ file, bytes }) => ({ name: relative(home, file), bytes }))
+    .filter(({ name }) => !name.startsWith('database/'))
+    .toArray();
 }

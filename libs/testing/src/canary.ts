@@ -1,5 +1,5 @@
 // A secret that must be found nowhere, and a marker beside it that must be found, so that the search is seen to look.
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A value as it may stand in bytes: plain, in hex, and in base64 at each of the three alignments. */
@@ -12,9 +12,24 @@ export function formsOf(value: string): string[] {
   return [value, ...shifted, Buffer.from(value).toString('hex')];
 }
 
-/** Every file, in all folders. One that goes away meanwhile is left out. */
-export function filesUnder(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(folder, file))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+/**
+ * Every file in all folders, with what it holds. What goes away meanwhile is left out: a database renames its files and folders
+ * while they are read.
+ */
+export function* filesUnder(folder: string): Generator<{ readonly file: string; readonly bytes: Buffer }> {
+  for (const entry of ifThere(() => readdirSync(folder, { withFileTypes: true })) ?? []) {
+    const file = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesUnder(file);
+    const bytes = entry.isFile() ? ifThere(() => readFileSync(file)) : undefined;
+    if (bytes !== undefined) yield { file, bytes };
+  }
+}
+
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return undefined;
+  }
 }

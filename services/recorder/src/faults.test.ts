@@ -88,7 +88,7 @@ async function append(ledger: Ledger, count: number): Promise<void> {
   await Promise.all(acked);
 }
 
-/** Frames the broker still holds, those with which a ledger begins and is sealed every few seconds among them: not one is acknowledged before it is in the record. */
+/** Frames that the broker still holds, seals among them: not one is acknowledged before it is in the record. */
 async function held(broker: Broker): Promise<number> {
   const counts = await Promise.all(
     Object.values(streams).map(async ({ name }) => {
