@@ -119,7 +119,7 @@ const guards = [
     guard: 'this.#isRefusing = true;',
     without: '',
     tests: 'libs/runtime/src/lane.test.ts',
-    pattern: 'full store of calls',
+    pattern: 'however young',
   },
   {
     what: 'the queue behind a refused frame',

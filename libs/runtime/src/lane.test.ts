@@ -103,6 +103,19 @@ for (const stream of ['calls', 'bytes'] as const) {
   });
 }
 
+test('a frame of a call that is refused for want of room makes the ledger unwell, however young it is', async (t) => {
+  const ledger = await openLedger({ broker, sealer: newSealer('young'), log, onLost: assert.fail });
+  // No frame grows old, or goes without an answer for too long, while the clock stands.
+  const now = performance.now();
+  const clock = t.mock.method(performance, 'now', () => now);
+  const acked = Promise.all(Array.from({ length: 40 }, () => ledger.append('calls', entry)));
+  for (let looks = 0; looks < 200 && ledger.healthy(); looks++) await sleep(50);
+  const isHealthy = ledger.healthy();
+  clock.mock.restore();
+  assert.equal(isHealthy, false);
+  await drainUntil(ledger, acked, 40);
+});
+
 test('a ledger is well again by itself once its frames are taken', async () => {
   const ledger = await openLedger({ broker, sealer: newSealer('healing'), log, onLost: assert.fail });
   const { acked } = await overfill(ledger, 'calls');
