@@ -159,12 +159,17 @@ test('a set that does not compile changes nothing, and says where', async () => 
   for (const port of ports) assert.equal((await create(port)).status, 201);
 });
 
+/** What is there already comes from a list that goes before the watch. */
+async function isWatched(): Promise<boolean> {
+  return (await sluice.calls()).some(({ verb, outcome }) => verb === 'watch' && outcome === null);
+}
+
 test('a watch that is no longer allowed ends with an event that says why, and the record says it was cut', async () => {
   const watching = sluice.kubectlLive('get', 'configmaps', '-w', '--output-watch-events');
   let seen = '';
   for (const stream of [watching.stdout, watching.stderr])
     stream?.on('data', (data: Buffer) => (seen += data.toString()));
-  await until('the watch to stand', () => /ADDED/.test(seen));
+  await until('the watch to stand', async () => /ADDED/.test(seen) && (await isWatched()));
   write('freeze', frozen);
   assert.equal((await apply()).code, 0);
   await until('the event', () => /ERROR.*Frozen\./s.test(seen));
@@ -193,7 +198,7 @@ test('a writer that does not answer stops new calls and cuts watches; when it an
   let seen = '';
   for (const stream of [watching.stdout, watching.stderr])
     stream?.on('data', (data: Buffer) => (seen += data.toString()));
-  await until('the watch to stand', () => /ADDED/.test(seen));
+  await until('the watch to stand', async () => /ADDED/.test(seen) && (await isWatched()));
   const pid = sluice.state().parts['approval'] ?? 0;
   process.kill(pid, 'SIGSTOP');
   try {

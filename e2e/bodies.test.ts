@@ -109,9 +109,11 @@ test('kubectl create secret leaves masks in the record, and no value', async () 
   const value = 'a-value-of-the-bodies-test';
   const { code, stderr } = await sluice.kubectl('create', 'secret', 'generic', 'bodies', `--from-literal=key=${value}`);
   assert.equal(code, 0, stderr);
-  const [call] = (await sluice.calls()).filter((row) => row.verb === 'create' && row.resource === 'secrets');
-  assert.equal(call?.name, 'bodies');
-  const frames = await sluice.frames(call?.id ?? '');
+  const call = await until('the call in the record', async () =>
+    (await sluice.calls()).find((row) => row.verb === 'create' && row.resource === 'secrets'),
+  );
+  assert.equal(call.name, 'bodies');
+  const frames = await sluice.frames(call.id);
   const recorded = frames.map(({ bytesBase64 }) => Buffer.from(bytesBase64, 'base64').toString()).join('\n');
   const mask = Buffer.from('sluice-mask:v1:').toString('base64').slice(0, 20);
   assert.ok(recorded.includes(mask), recorded);

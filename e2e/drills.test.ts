@@ -453,7 +453,7 @@ for (const { what, tamper, finds, guards } of drills) {
       for (const guard of guards) takeOut(mutant, ...guard);
       assert.deepEqual((await verify(home, mutant)).faults, []);
     } finally {
-      rmSync(home, { recursive: true });
+      removeScratch(home);
       cpSync(join(repository, verifier), join(mutant, verifier), { recursive: true });
     }
   });

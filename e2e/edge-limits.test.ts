@@ -233,8 +233,13 @@ onBothAtOnce(
 
 test('case 18: no more connections stay than the limit, of 2,000 not one; those in use go on, and then there is room', async () => {
   const target = `${configMaps}?watch=true&labelSelector=in-use`;
-  const inUse = await Promise.all(Array.from({ length: connections }, () => H1Connection.open(edge.sluice)));
-  for (const connection of inUse) connection.write(h1Request(edge.sluice, { target }));
+  const inUse = await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const connection = await H1Connection.open(edge.sluice);
+      connection.write(h1Request(edge.sluice, { target }));
+      return connection;
+    }),
+  );
   const arrived = (): number => edge.arrived().filter((request) => request.target === target).length;
   await until('all of them to be in use', () => arrived() === connections);
   for (let n = 0; n < 20; n++) await Promise.all(Array.from({ length: 100 }, knock));

@@ -59,6 +59,7 @@ test('with the credentials of ingress its inboxes can be overheard, and nothing 
   });
   await taken.nats.flush();
   assert.deepEqual(await create(), { status: 201, reason: '', seen: true });
+  await taken.nats.flush();
   assert.ok(genuine.byteLength > 0);
   const inboxes = [...overheard];
   const refused: string[] = [];

@@ -15,6 +15,7 @@ import {
   scratch,
   TestBroker,
   type Upstream,
+  until,
 } from '@sluice/testing';
 
 const dir = scratch();
@@ -77,7 +78,7 @@ test('the broker of a running Sluice lets in who has an nkey of this home, over 
 
 test('no part is refused anything by the broker while calls are made', async () => {
   assert.equal((await sluice.call('GET', secretPath)).status, 200);
-  assert.ok((await sluice.calls()).length > 0);
+  await until('the call in the record', async () => (await sluice.calls()).length > 0);
   for (const part of ['ingress', 'policy', 'masking', 'approval', 'recorder', 'up'])
     assert.doesNotMatch(readFileSync(join(sluice.home, 'log', `${part}.log`), 'utf8'), /the broker refuses/, part);
 });
@@ -125,7 +126,10 @@ test('a name that no key has, or none at all, is a line', async () => {
 test('after all keys are new, the past can be read, and calls go on', async () => {
   const [certified, root, token] = [read('recorder.seal.json'), read('root.pub').trim(), sluice.token()];
   const masked = JSON.parse((await sluice.call('GET', secretPath)).body) as object;
-  const past = (await sluice.calls()).map(({ id }) => id);
+  const past = await until('all calls to have ended in the record', async () => {
+    const rows = await sluice.calls();
+    return rows.length > 0 && rows.every(({ outcome }) => outcome !== null) && rows.map(({ id }) => id);
+  });
   const frames = await sluice.frames(past[0] ?? '');
   await sluice.stop();
   const before = await keys();
@@ -154,8 +158,10 @@ test('after all keys are new, the past can be read, and calls go on', async () =
   const writtenBack = await sluice.call('PUT', secretPath, JSON.stringify(masked));
   assert.deepEqual([writtenBack.status, reasonCode(writtenBack)], [422, 'MaskedValueWritten']);
   assert.deepEqual(await sluice.frames(past[0] ?? ''), frames);
-  const now = new Set((await sluice.calls()).map(({ id }) => id));
-  assert.ok(past.every((id) => now.has(id)));
+  await until('the past beside what is new', async () => {
+    const now = new Set((await sluice.calls()).map(({ id }) => id));
+    return now.size > past.length && past.every((id) => now.has(id));
+  });
 });
 
 test('a broker of somebody else learns users and permissions from a block of configuration', async () => {

@@ -84,12 +84,18 @@ async function run(options: KubectlOptions, ...args: readonly string[]): Promise
   const running = start(options, ...args);
   running.stdin.end();
   const code = await running.ended();
-  const rows = await until('its outcome', async () => {
-    const found = await streams();
-    return found.length > before && found.every(({ outcome }) => outcome !== null) && found;
-  });
+  const calls = await since(before);
   const { stdout, stderr } = running;
-  return { code, stdout, stderr, calls: rows.slice(0, rows.length - before) };
+  return { code, stdout, stderr, calls };
+}
+
+/** The calls of streams that came after so many, once they have ended. */
+async function since(before: number): Promise<readonly [CallRow, ...CallRow[]]> {
+  return until('the outcome of a stream', async () => {
+    const rows = await streams();
+    const [newest, ...others] = rows.slice(0, rows.length - before);
+    return newest !== undefined && rows.every(({ outcome }) => outcome !== null) && ([newest, ...others] as const);
+  });
 }
 
 /** The ask of a command that is held. */
@@ -135,6 +141,7 @@ for (const [way, options] of ways) {
     test('what nobody can read waits for a reviewer, and what is typed meanwhile waits with it', async () => {
       const given = randomBytes(30_000_000);
       const before = opened();
+      const earlier = (await streams()).length;
       const running = start(options, 'exec', '-i', 'toolbox', '--', ...hidden('sha256sum'));
       let taken = 0;
       running.stdin.write(given.subarray(0, 20_000_000), () => {
@@ -150,10 +157,7 @@ for (const [way, options] of ways) {
       running.stdin.end(given.subarray(20_000_000));
       assert.equal(await running.ended(), 0, running.stderr);
       assert.equal(running.stdout.split(' ')[0], createHash('sha256').update(given).digest('hex'));
-      const call = await until('its outcome', async () => {
-        const [row] = await streams();
-        return row?.outcome !== null && row;
-      });
+      const [call] = await since(earlier);
       assert.deepEqual([call.effect, call.reasonCode, call.outcome], ['allow', 'AllowedByApproval', 'completed']);
     });
 
@@ -187,6 +191,7 @@ for (const [way, options] of ways) {
     });
 
     test('a port that no rule allows is refused while another one is reached', async () => {
+      const earlier = (await streams()).length;
       const running = start(options, 'port-forward', 'pod/toolbox', ':8080', ':5432');
       const port = (to: number): number => Number(new RegExp(`127.0.0.1:(\\d+) -> ${to}`).exec(running.stdout)?.[1]);
       await until('both ports', () => port(8080) > 0 && port(5432) > 0);
@@ -195,10 +200,7 @@ for (const [way, options] of ways) {
       await until('the refusal', () => /Error from Sluice \(NoRuleMatched\)/.test(running.stderr));
       running.kill();
       await running.ended();
-      const call = await until('its outcome', async () => {
-        const [row] = await streams();
-        return row?.outcome !== null && row;
-      });
+      const [call] = await since(earlier);
       const events = (await sluice.frames(call.id)).flatMap(({ kind, meta }) =>
         kind === 'channel' && 'port' in meta && 'event' in meta ? [`${String(meta.event)} ${String(meta.port)}`] : [],
       );
