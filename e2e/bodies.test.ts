@@ -58,6 +58,24 @@ spec:
     - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
     - { effect: allow, verbs: [get, list, watch], resources: [nodes, pods] }
     - { effect: allow, verbs: [create, delete], resources: [pods], when: "object.?spec.?hostPID.orValue(true)" }
+---
+apiVersion: sluice.internal/v1alpha1
+kind: AccessPolicy
+metadata: { name: beside-others }
+spec:
+  subjects: [{ agent: beside-others }]
+  obligations: { impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] } }
+  rules:
+    - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
+    - { effect: allow, verbs: [get, list, watch, create, delete], resources: [pods] }
+    - { effect: allow, verbs: [patch], resources: [pods/ephemeralcontainers] }
+    - { effect: allow, verbs: [create], resources: [pods/exec], exec: { commands: [["true"]] } }
+    - name: secrets-are-near
+      effect: ask
+      verbs: [create]
+      resources: [pods/exec]
+      when: pod.secrets.size() > 0
+      approval: { hold: 0s }
 `,
   );
   const flags = ['--kubeconfig', upstream.kubeconfig, '--policies', policies];
@@ -137,11 +155,16 @@ test('kubectl debug of a node is a pod on the host, and is refused where pods mu
   assert.deepEqual([body?.contentType, body?.recorded], [sent, 'masked']);
 });
 
-test('where a pod on the host is allowed, kubectl debug of a node makes one', async () => {
-  const { stdout: kubeconfig } = await sluice.cli('kubeconfig', '--agent', 'on-the-host');
-  const file = join(dir, 'on-the-host.kubeconfig');
+/** kubectl with a kubeconfig of its own. */
+async function as(agent: string): Promise<Sluice['kubectl']> {
+  const { stdout: kubeconfig } = await sluice.cli('kubeconfig', '--agent', agent);
+  const file = join(dir, `${agent}.kubeconfig`);
   writeFileSync(file, kubeconfig, { mode: 0o600 });
-  const kubectl = (...args: string[]): ReturnType<Sluice['kubectl']> => sluice.kubectl('--kubeconfig', file, ...args);
+  return (...args) => sluice.kubectl('--kubeconfig', file, ...args);
+}
+
+test('where a pod on the host is allowed, kubectl debug of a node makes one', async () => {
+  const kubectl = await as('on-the-host');
   const [node = ''] = (await kubectl('get', 'nodes', '-o', 'name')).stdout.split('\n');
   const made = await kubectl('debug', node, `--image=${upstream.image}`, '--attach=false', '--', 'true');
   const [pod = ''] = /node-debugger-\S+/.exec(made.stdout + made.stderr) ?? [];
@@ -149,6 +172,39 @@ test('where a pod on the host is allowed, kubectl debug of a node makes one', as
   const shown = await kubectl('get', 'pod', pod, '-o', 'jsonpath={.spec.hostPID} {.spec.volumes[0].hostPath.path}');
   assert.match(shown.stdout, /^true \/$/);
   assert.equal((await kubectl('delete', 'pod', pod, '--wait=false')).code, 0);
+});
+
+test('kubectl debug of a pod is a command in it: asked about where there are Secrets, and let through where there are none', async () => {
+  const kubectl = await as('beside-others');
+  const names = ['bodies-secret', 'bodies-plain'] as const;
+  for (const name of names) {
+    const reference = { secretKeyRef: { name: 'bodies', key: 'key', optional: true } };
+    const env = name === 'bodies-secret' ? [{ name: 'KEY', valueFrom: reference }] : [];
+    const command = ['sleep', '3600'];
+    const spec = { containers: [{ name: 'main', image: upstream.image, command, env }] };
+    const file = join(dir, `${name}.json`);
+    writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec }));
+    const made = await kubectl('create', '-f', file);
+    assert.equal(made.code, 0, made.stderr);
+  }
+  const debug = (name: string): ReturnType<typeof kubectl> =>
+    kubectl('debug', `pod/${name}`, `--image=${upstream.image}`, '--attach=false', '--', 'true');
+  const near = await debug('bodies-secret');
+  assert.equal(near.code, 1);
+  assert.match(near.stderr, /needs the approval of a reviewer to create pods\/exec "bodies-secret"/);
+  const { pod } = await newest('patch', 'pods/ephemeralcontainers');
+  assert.deepEqual(pod?.secrets, ['bodies']);
+  const far = await debug('bodies-plain');
+  assert.equal(far.code, 0, far.stderr);
+  const shown = await kubectl(
+    'get',
+    'pods',
+    ...names,
+    '-o',
+    'jsonpath={.items[*].spec.ephemeralContainers[*].command}',
+  );
+  assert.equal(shown.stdout, '["true"]');
+  await kubectl('delete', 'pod', ...names, '--wait=false');
 });
 
 /** Requests that are refused by one rule each, in every encoding that takes them. */

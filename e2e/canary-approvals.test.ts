@@ -95,7 +95,7 @@ async function review<Kind extends ReviewAnswer['kind']>(
   kind: Kind,
   question: ReviewQuestion,
 ): Promise<Extract<ReviewAnswer, { kind: Kind }>> {
-  const reply = await ear.request(subjects.approvalReview, Buffer.from(JSON.stringify(question)), 10_000);
+  const reply = await ear.request(subjects.approvalReview, Buffer.from(JSON.stringify(question)), 30_000);
   const answer = JSON.parse(Buffer.from(reply).toString()) as ReviewAnswer;
   assert.equal(answer.kind, kind, JSON.stringify(answer));
   return answer as Extract<ReviewAnswer, { kind: Kind }>;

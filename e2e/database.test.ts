@@ -63,7 +63,7 @@ interface StreamState {
 }
 
 async function stateOf(stream: string): Promise<StreamState> {
-  const info = await broker.request(`$JS.API.STREAM.INFO.${stream}`, new Uint8Array(0), 5_000);
+  const info = await broker.request(`$JS.API.STREAM.INFO.${stream}`, new Uint8Array(0), 30_000);
   return (JSON.parse(Buffer.from(info).toString()) as { state: StreamState }).state;
 }
 
@@ -72,7 +72,7 @@ async function inHand(): Promise<number> {
   let sum = 0;
   for (let partition = 0; partition < partitions; partition++) {
     const subject = `$JS.API.CONSUMER.INFO.${streams.calls.name}.${consumerOf(partition)}`;
-    const info = await broker.request(subject, new Uint8Array(0), 5_000);
+    const info = await broker.request(subject, new Uint8Array(0), 30_000);
     sum += (JSON.parse(Buffer.from(info).toString()) as { num_ack_pending: number }).num_ack_pending;
   }
   return sum;

@@ -29,13 +29,17 @@ const body = join(dir, 'deployment.json');
 let upstream: Upstream;
 let sluice: Sluice;
 
+/** How a policy of the demo agent begins. */
+function head(name: string): string {
+  const spec = 'spec:\n  subjects: [{ agent: demo }]\n';
+  return `apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: ${name} }\n${spec}`;
+}
+
 before(async () => {
   mkdirSync(own);
-  const head = 'apiVersion: sluice.internal/v1alpha1\nkind: AccessPolicy\nmetadata: { name: own }\nspec:\n';
   writeFileSync(
     join(own, 'own.yaml'),
-    `${head}  subjects: [{ agent: demo }]
-  otherwise: ask
+    `${head('own')}  otherwise: ask
   obligations: { record: full, impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] } }
   rules:
     - { effect: allow, verbs: [get], nonResourceURLs: ["*"] }
@@ -49,10 +53,7 @@ before(async () => {
     - { name: never, effect: deny, verbs: ["*"], resources: [secrets], reason: "Not here." }
 `,
   );
-  writeFileSync(
-    broken,
-    `${head}  subjects: [{ agent: demo }]\n  rules:\n    - { effect: perhaps, verbs: [gte], resources: [pods] }\n`,
-  );
+  writeFileSync(broken, `${head('own')}  rules:\n    - { effect: perhaps, verbs: [gte], resources: [pods] }\n`);
   writeFileSync(body, '{"spec":{"replicas":2}}');
   upstream = await openDemo(dir);
   sluice = await Sluice.start({ home: join(dir, 'home'), flags: ['--kubeconfig', upstream.kubeconfig] });
@@ -158,6 +159,31 @@ test('explain of a command says what it would be, and its grade', async () => {
   assert.match(forward.stdout, /^effect +deny$.*at port 22: no rule allows it/ms);
   const other = await offline(...about, '--resource', 'pods', '--tty');
   assert.deepEqual([other.code, /^sluice: a command, --tty, .* are for pods\/exec/.test(other.stderr)], [1, true]);
+});
+
+test('explain of a debug container looks at what is added and at the pod', async () => {
+  const policies = join(dir, 'debugging.yaml');
+  const identity = '  obligations: { impersonate: { user: "sluice:tier:demo", groups: ["sluice:demo"] } }\n';
+  const rules = [
+    '{ effect: allow, verbs: [patch], resources: [pods/ephemeralcontainers] }',
+    '{ effect: allow, verbs: [create], resources: [pods/exec], exec: { commands: [[ls]] } }',
+    '{ effect: ask, verbs: [create], resources: [pods/exec], when: pod.secrets.size() > 0 }',
+  ];
+  writeFileSync(policies, `${head('debugging')}${identity}  rules:\n    - ${rules.join('\n    - ')}\n`);
+  const added = join(dir, 'added.json');
+  writeFileSync(added, '{"spec":{"ephemeralContainers":[{"name":"a","command":["ls"]}]}}');
+  const pod = join(dir, 'near.json');
+  writeFileSync(pod, '{"spec":{"containers":[{"envFrom":[{"secretRef":{"name":"db"}}]}]}}');
+  const about = ['explain', '--as', 'demo', '--verb', 'patch', '--resource', 'pods/ephemeralcontainers', '-n', 'shop'];
+  for (const [rest, effect] of [
+    [['--object', added], 'allow'],
+    [['--object', added, '--pod', pod], 'ask'],
+  ] as const) {
+    const { stdout, stderr } = await offline(...about, '--name', 'web', '--json', '--policies', policies, ...rest);
+    assert.equal((JSON.parse(stdout || '{}') as { effect?: string }).effect, effect, stderr);
+  }
+  const unfit = await offline('explain', '--as', 'demo', '--verb', 'get', '--resource', 'pods', '--pod', pod);
+  assert.match(unfit.stderr, /^sluice: --pod is for pods\/exec, .* pods\/ephemeralcontainers\n$/);
 });
 
 test('explain of a condition looks at the object it is given', async () => {

@@ -209,7 +209,10 @@ policy
   .option('--connection <name>', 'the cluster connection (default: the one of the running Sluice)')
   .option('--policies <file>', 'a file or directory of policies, instead of those in force')
   .option('--object <file>', 'the request body as JSON, for rules with a condition; needs --policies')
-  .option('--pod <file>', 'of a stream: the pod as JSON, for conditions about it; needs --policies')
+  .option(
+    '--pod <file>',
+    'of a stream or ephemeral containers: the pod as JSON, for conditions about it; needs --policies',
+  )
   .option('--tty', 'of an exec or attach: with a terminal')
   .option('--stdin', 'of an exec or attach: with stdin')
   .option('--port <number>', 'of a port-forward: a connection to this port', Number)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import {
   type ApplyAnswer,
   type ApprovalTerms,
+  addsContainers,
   type Decision,
   type DecisionRequest,
   encodeDecisionRequest,
@@ -111,17 +112,22 @@ function maskText(mask: 'none' | readonly MaskRule[]): string {
 }
 
 async function decide(home: HomePaths, options: ExplainOptions): Promise<Decision> {
-  const file = options.object ?? options.pod;
-  const body = file === undefined ? '' : readFileSync(file, 'utf8');
-  const request = requestOf(options, readState(home)?.connection ?? '');
+  const [object, pod] = [options.object, options.pod].map((file) =>
+    file === undefined ? '' : readFileSync(file, 'utf8'),
+  ) as [string, string];
+  const request = {
+    ...requestOf(options, readState(home)?.connection ?? ''),
+    ...(object !== '' && pod !== '' && { bodyBytes: Buffer.byteLength(object) }),
+  };
+  const masked = object + pod;
   if (options.policies !== undefined) {
     const files = readPolicyFiles([options.policies]);
-    const answer = await askCompiler({ kind: 'explain', ...files, issuers: [localIssuer], request, body });
+    const answer = await askCompiler({ kind: 'explain', ...files, issuers: [localIssuer], request, masked });
     if (answer.kind === 'faults') throw new PolicyFaults(faultLines(answer.faults).join('\n'));
     if (answer.kind === 'decision') return answer.decision;
   }
   // It has not been masked, so it must not travel.
-  if (body !== '') throw new Error('--object and --pod need --policies: they are looked at here, and sent nowhere');
+  if (masked !== '') throw new Error('--object and --pod need --policies: they are looked at here, and sent nowhere');
   const reply = await askRunning(home, '/v1/decide', encodeDecisionRequest(request, Buffer.alloc(0)));
   if (reply === null) throw new Error('no Sluice runs here; name the policies: --policies deploy/examples/policies');
   // The first 32 bytes are for ingress, which holds the key.
@@ -144,23 +150,24 @@ function requestOf(options: ExplainOptions, connection: string): DecisionRequest
   };
 }
 
-/** What makes a question one about a stream. */
+/** What makes a question one about what runs in a pod. */
 function streamOf(
   { command = [], tty = false, stdin = false, port, pod }: ExplainOptions,
   attributes: RequestAttributes,
 ): Pick<DecisionRequest, 'stream' | 'pod' | 'port'> {
   const isPod = attributes.kind === 'resource' && resourceName({ ...attributes, subresource: '' }) === 'pods';
   const kind = isPod ? attributes.subresource : '';
+  const known = { pod: pod === undefined ? 'absent' : 'read' } as const;
   if (kind !== 'exec' && kind !== 'attach' && kind !== 'portforward') {
-    if (command.length > 0 || tty || stdin || port !== undefined || pod !== undefined)
-      throw new Error(
-        'a command, --tty, --stdin, --port and --pod are for pods/exec, pods/attach and pods/portforward',
-      );
-    return {};
+    if (command.length > 0 || tty || stdin || port !== undefined)
+      throw new Error('a command, --tty, --stdin and --port are for pods/exec, pods/attach and pods/portforward');
+    if (addsContainers(attributes)) return known;
+    if (pod === undefined) return {};
+    throw new Error('--pod is for pods/exec, pods/attach, pods/portforward, and changes of pods/ephemeralcontainers');
   }
   return {
     stream: { kind, command, container: '', stdin, stdout: true, stderr: !tty, tty, ports: [] },
-    pod: pod === undefined ? 'absent' : 'read',
+    ...known,
     ...(port === undefined ? {} : { port }),
   };
 }

@@ -1,4 +1,4 @@
-import { type RequestAttributes, type ResourceAttributes, resourceName } from '@sluice/model';
+import { addsContainers, type RequestAttributes, type ResourceAttributes, resourceName } from '@sluice/model';
 
 /**
  * What a call is judged as besides itself, since it can do that as well: each of these must be allowed too. `form` says
@@ -40,7 +40,7 @@ const derivations: readonly Derivation[] = [
   },
   {
     // A container of one's own in a running pod is a command run in it.
-    when: (call) => ['patch', 'update'].includes(call.verb) && resourceName(call) === 'pods/ephemeralcontainers',
+    when: addsContainers,
     as: { verb: 'create', subresource: 'exec' },
   },
   // A watch begins with the objects as they are.

@@ -73,6 +73,23 @@ test('the token of the service account does not count, unless it is mounted else
   }
 });
 
+test('what is added to a pod is of it: its Secrets count, and a token that it mounts elsewhere', () => {
+  const added = (container: object): object => ({ spec: { ephemeralContainers: [container] } });
+  const pod = { spec: { containers: [{ envFrom: [{ secretRef: { name: 'own' } }] }] } };
+  assert.deepEqual(podSecrets(pod, added({ envFrom: [{ secretRef: { name: 'db' } }] })), ['db', 'own']);
+  assert.deepEqual(podSecrets(pod, added({})), ['own']);
+  for (const nothing of [null, [], 'x', { spec: { ephemeralContainers: {} } }])
+    assert.deepEqual(podSecrets(pod, nothing), ['own']);
+  const name = 'default-token-x7k2p';
+  const mounting = (mountPath: string): object => ({ volumeMounts: [{ name: 'token', mountPath }] });
+  const spec = {
+    volumes: [{ name: 'token', secret: { secretName: name } }],
+    containers: [mounting(ownTokenPath)],
+  };
+  assert.deepEqual(podSecrets({ spec }, added(mounting(ownTokenPath))), []);
+  assert.deepEqual(podSecrets({ spec }, added(mounting('/token'))), [name]);
+});
+
 test('what is no pod refers to no Secret', () => {
   const odd = [null, undefined, 1, 'x', [], {}, { spec: null }, { spec: { containers: {}, volumes: [null, 1, {}] } }];
   for (const pod of odd) assert.deepEqual(podSecrets(pod), []);

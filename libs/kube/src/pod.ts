@@ -11,11 +11,13 @@ const driversWithSecret = ['cephfs', 'cinder', 'flexVolume', 'iscsi', 'rbd', 'sc
 /**
  * Names of the Secrets that a pod refers to, each once and in order: environment, volumes, image pull. A volume with the
  * token of the service account, by its name and its place, that is mounted nowhere else does not count. What is no pod refers
- * to none.
+ * to none. `added`: a change that adds ephemeral containers to it.
  */
-export function podSecrets(pod: unknown): string[] {
+export function podSecrets(pod: unknown, added?: unknown): string[] {
   const spec = at(pod, 'spec');
-  const containers = ['containers', 'initContainers', 'ephemeralContainers'].flatMap((key) => list(at(spec, key)));
+  const containers = ['containers', 'initContainers', 'ephemeralContainers']
+    .flatMap((key) => list(at(spec, key)))
+    .concat(list(at(added, 'spec', 'ephemeralContainers')));
   const named = [
     ...containers.flatMap((container) => [
       ...list(at(container, 'env')).map((variable) => at(variable, 'valueFrom', 'secretKeyRef', 'name')),

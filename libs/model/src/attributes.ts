@@ -33,3 +33,11 @@ export function resourceName(a: ResourceAttributes): string {
   const grouped = a.apiGroup === '' ? a.resource : `${a.resource}.${a.apiGroup}`;
   return a.subresource === '' ? grouped : `${grouped}/${a.subresource}`;
 }
+
+/** Whether the body of a call names ephemeral containers, which run in a pod that is there already. */
+export function addsContainers(attributes: RequestAttributes): boolean {
+  const { kind, verb } = attributes;
+  return kind === 'resource' && changes.has(verb) && resourceName(attributes) === 'pods/ephemeralcontainers';
+}
+
+const changes: ReadonlySet<string> = new Set(['patch', 'update']);

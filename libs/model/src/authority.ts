@@ -87,8 +87,8 @@ export type PolicyQuestion = PolicyFiles & {
     | {
         readonly kind: 'explain';
         readonly request: DecisionRequest;
-        /** JSON; empty with `request.body` `none`. */
-        readonly body: string;
+        /** The body as JSON, where `request.body` says there is one, and the pod behind it. */
+        readonly masked: string;
       }
   );
 

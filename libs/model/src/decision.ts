@@ -8,7 +8,7 @@ import { decodeWithBody, encodeWithBody } from './with-body.ts';
 
 /**
  * What ingress asks on `sluice.decide`. Evaluation is pure, so asking twice is harmless. `encodeDecisionRequest`
- * puts the masked body behind it.
+ * puts the masked body behind it, and the masked pod behind that.
  */
 export interface DecisionRequest {
   /** Call id, a UUIDv7. */
@@ -35,10 +35,12 @@ export interface DecisionRequest {
   /** Of an exec, an attach or a port-forward. Its command is masked: an argument with a mask in it is not known. */
   readonly stream?: StreamRequest;
   /**
-   * Of a stream. `read`: the masked pod, without its status, follows in place of a body. `absent`: there is none.
-   * `unreadable`: nobody knows what it is.
+   * Of what runs in a pod: a stream, or ephemeral containers. `read`: the masked pod, without its status, follows behind
+   * the body. `absent`: there is none. `unreadable`: nobody knows what it is.
    */
   readonly pod?: 'read' | 'absent' | 'unreadable';
+  /** Where a body and a pod follow: how long the body is. */
+  readonly bodyBytes?: number;
   /** Of a port-forward that runs: the one connection to this port is asked about. */
   readonly port?: number;
   /** After an approval: the call's shape, and the `Grant` for it, signed, base64. */
@@ -108,8 +110,9 @@ export interface Deny extends DecisionBase {
 export type Decision = Allow | AskReviewer | Deny;
 export type Effect = Decision['effect'];
 
-export function encodeDecisionRequest(request: DecisionRequest, maskedBody: Uint8Array): Buffer {
-  return encodeWithBody(request, maskedBody);
+/** `masked`: the body, and the pod behind it. */
+export function encodeDecisionRequest(request: DecisionRequest, masked: Uint8Array): Buffer {
+  return encodeWithBody(request, masked);
 }
 
 /** The body is a view. Throws when the message is not one. */

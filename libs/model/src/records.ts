@@ -53,6 +53,8 @@ export interface FrameMeta {
     };
     /** Of an exec, an attach or a port-forward: what it asks for, masked. `pod`: `null` where it could not be read. */
     readonly stream?: StreamRequest & { readonly grade: Grade; readonly pod: StreamPod | null };
+    /** The pod of ephemeral containers, likewise. */
+    readonly pod?: StreamPod | null;
     /** Of a call that is held until a reviewer decides. */
     readonly held?: {
       /** Keyed digest of the raw request without what may differ between two tries, hex. */

@@ -26,7 +26,7 @@ export interface StreamRequest {
  */
 export type Grade = 'plain' | 'opaque' | 'interactive';
 
-/** The pod of a stream, as Sluice read it itself before the stream was decided. */
+/** The pod of a stream or of ephemeral containers, as Sluice read it itself before it was decided. */
 export interface StreamPod {
   readonly uid: string;
   readonly resourceVersion: string;

@@ -4,7 +4,7 @@ import { type Broker, BrokerError, type Lease, type Logger, openDecision } from 
 import { Refusal } from './refusal.ts';
 
 /** Asks for a decision. Throws `Refusal` when none comes that can be trusted. */
-export type Ask = (request: DecisionRequest, maskedBody: Uint8Array) => Promise<Decision>;
+export type Ask = (request: DecisionRequest, masked: Uint8Array) => Promise<Decision>;
 
 const deadlineMs = 2_000;
 /** No answer after this: the same bytes are asked once more, and the first answer counts. */
@@ -49,8 +49,8 @@ export function createAsk(broker: Broker, key: KeyObject, authority: Pick<Lease,
     }
     return decision;
   };
-  return async (request, maskedBody) => {
-    const payload = encodeDecisionRequest(request, maskedBody);
+  return async (request, masked) => {
+    const payload = encodeDecisionRequest(request, masked);
     for (const giveUpMs = performance.now() + deadlineMs; ; ) {
       const decision = await askOnce(request, payload);
       authority.hear(decision.authority);

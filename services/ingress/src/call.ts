@@ -1,5 +1,5 @@
 import { createHmac, type KeyObject, randomUUIDv7 } from 'node:crypto';
-import { type HeldCall, objectName, parseTarget, queryValue } from '@sluice/kube';
+import { type HeldCall, objectName, parseTarget, podSecrets, queryValue } from '@sluice/kube';
 import {
   type Agent,
   type Allow,
@@ -15,6 +15,7 @@ import {
   type RequestAttributes,
   type ReviewedObject,
   reviewedBodyBytes,
+  type StreamPod,
   type StreamRequest,
 } from '@sluice/model';
 import type { Ledger } from '@sluice/runtime';
@@ -39,12 +40,6 @@ export interface CallParts {
   readonly budget: Budget;
 }
 
-/** What makes a call a stream. */
-interface Streamed {
-  readonly asked: StreamRequest;
-  readonly pod: KnownPod;
-}
-
 /** Of the agent's own name for itself, so much is recorded. */
 const maxUserAgent = 256;
 
@@ -63,7 +58,9 @@ export class Call {
   #attributes: RequestAttributes;
   #body: Body | null = null;
   #note: BodyNote | null = null;
-  #stream: Streamed | undefined;
+  #stream: StreamRequest | undefined;
+  /** Of what runs in one. */
+  #pod: KnownPod | undefined;
   #maskedBody: Buffer = Buffer.alloc(0);
   /** As they are recorded. */
   #target: string;
@@ -99,8 +96,8 @@ export class Call {
 
   /** The pod of a stream, as the object that a reviewer is asked about. */
   get pod(): ReviewedObject | undefined {
-    if (this.#stream === undefined) return undefined;
-    const { pod } = this.#stream;
+    const pod = this.#pod;
+    if (this.#stream === undefined || pod === undefined) return undefined;
     if (pod.kind === 'read') {
       const { uid, resourceVersion } = pod.pod;
       return { kind: 'known', uid, resourceVersion };
@@ -186,11 +183,20 @@ export class Call {
 
   /** It is a stream. */
   streams(asked: StreamRequest, pod: KnownPod): void {
-    this.#stream = { asked, pod };
+    this.#stream = asked;
+    this.#pod = pod;
   }
 
-  /** What is asked about the call, and the masked body that goes with it. Throws `Refusal`. */
-  question(): { readonly request: DecisionRequest; readonly body: Buffer } {
+  /** What its body names runs in a pod, with the Secrets that it refers to beside those of the pod. */
+  runsIn(known: KnownPod): void {
+    this.#pod = known;
+    if (known.kind !== 'read' || this.#maskedBody.length === 0) return;
+    const [pod, added] = [known.masked, this.#maskedBody].map((json): unknown => JSON.parse(json.toString()));
+    this.#pod = { ...known, pod: { ...known.pod, secrets: podSecrets(pod, added) } };
+  }
+
+  /** What is asked about the call, and what goes with it: the masked body, and the masked pod. Throws `Refusal`. */
+  question(): { readonly request: DecisionRequest; readonly masked: Buffer } {
     const { kind = 'none', bytes } = this.#body ?? {};
     let { attributes } = this.canonical;
     let generateName = '';
@@ -210,9 +216,13 @@ export class Call {
       generateName,
       body: kind,
       ...this.#selectors(),
-      ...(this.#stream && { stream: this.#maskedStream(this.#stream), pod: this.#stream.pod.kind }),
+      ...(this.#stream && { stream: this.#maskedStream(this.#stream) }),
+      ...(this.#pod && { pod: this.#pod.kind }),
     } as const;
-    return { request, body: this.#stream?.pod.kind === 'read' ? this.#stream.pod.masked : this.#maskedBody };
+    if (this.#pod?.kind !== 'read') return { request, masked: this.#maskedBody };
+    const bodyBytes = this.#maskedBody.length;
+    if (bodyBytes === 0) return { request, masked: this.#pod.masked };
+    return { request: { ...request, bodyBytes }, masked: Buffer.concat([this.#maskedBody, this.#pod.masked]) };
   }
 
   /** Policy knows which fields are masked, and so must not be asked about. What they are asked for is masked. */
@@ -329,18 +339,22 @@ export class Call {
       body: this.#note,
       decision,
       ...(this.#stream && { stream: this.#recordedStream(this.#stream) }),
+      ...(this.#pod && this.#stream === undefined && { pod: this.#recordedPod() }),
       ...(this.#held && { held: this.#held }),
     };
   }
 
-  #recordedStream(stream: Streamed): NonNullable<FrameMeta['call']['stream']> {
+  #recordedStream(stream: StreamRequest): NonNullable<FrameMeta['call']['stream']> {
     const grade = this.#decision?.grade ?? 'opaque';
-    const pod = stream.pod.kind === 'read' ? stream.pod.pod : null;
-    return { ...this.#maskedStream(stream), grade, pod };
+    return { ...this.#maskedStream(stream), grade, pod: this.#recordedPod() };
+  }
+
+  #recordedPod(): StreamPod | null {
+    return this.#pod?.kind === 'read' ? this.#pod.pod : null;
   }
 
   /** As the target is recorded, so are the arguments in it. Where they could not be told apart, none is known. */
-  #maskedStream({ asked }: Streamed): StreamRequest {
+  #maskedStream(asked: StreamRequest): StreamRequest {
     const masked = parseTarget(this.#target).query.filter(([name]) => name === 'command');
     const isWhole = masked.length === asked.command.length;
     return { ...asked, command: isWhole ? masked.map(([, value]) => value) : asked.command.map(() => maskPrefix) };

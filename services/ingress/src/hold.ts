@@ -71,7 +71,7 @@ export function createHold(parts: HoldParts): Hold {
       })
       .finally(() => release?.());
     const granted = { ...question.request, granted: { shape, grant: standing.grant ?? '' } };
-    const second = await ask(granted, question.body);
+    const second = await ask(granted, question.masked);
     if (second.effect !== 'allow') throw stillNot(second, opened.approval);
     const precondition = standing.object ?? object;
     if (call.pod !== undefined && !isSamePod(precondition, call.pod))

@@ -1,5 +1,5 @@
 import { refusalStatus } from '@sluice/kube';
-import type { Allow, Decision, ReasonCode, RequestAttributes } from '@sluice/model';
+import { type Allow, addsContainers, type Decision, type ReasonCode, type RequestAttributes } from '@sluice/model';
 import type { Failpoint, Lease, Logger } from '@sluice/runtime';
 import { answer, breakOff } from './answer.ts';
 import type { Ask } from './ask.ts';
@@ -118,16 +118,17 @@ function openStream(parts: PipelineParts, call: Call, upgrade: Upgrade): StreamC
 
 /** A request and its response. Throws `Refusal`, and `AgentGone`. */
 async function exchange(parts: PipelineParts, call: Call, request: Request, response: Response): Promise<void> {
-  const { ask, failpoint, hold, limits, maskClient } = parts;
+  const { ask, failpoint, hold, limits, maskClient, pods } = parts;
   const bytes = await readBody(request, limits);
   call.took(bytes);
   refuseMasks(bytes);
   const body = readableBody(bytes, header(request, 'content-type'), call.canonical.attributes);
   if (body.bytes !== bytes) refuseMasks(body.bytes);
   await call.read(body, maskClient);
+  if (addsContainers(call.canonical.attributes)) call.runsIn(await pods.read(call));
   await failpoint('before-ask');
   const question = call.question();
-  const decision = await ask(question.request, question.body);
+  const decision = await ask(question.request, question.masked);
   await call.decided(decision, maskClient);
   if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
   if (isStreamOnly(call.canonical.attributes)) throw new Refusal('UpgradeRequired', upgradeRequired);
@@ -162,7 +163,7 @@ async function carry(
   const { assertInForce, ask, failpoint, forward, maskClient, pods } = parts;
   const { agent, canonical, record } = call;
   const { impersonate, record: level, mask } = allow.obligations;
-  const decideAgain = (): Promise<Decision> => ask(granted?.request ?? question.request, question.body);
+  const decideAgain = (): Promise<Decision> => ask(granted?.request ?? question.request, question.masked);
   const bound = bind(parts, call, { decision: allow, decideAgain, grantEndsMs: granted?.expiresAtMs });
   const { cut } = bound;
   const assertCurrent = (): void => assertInForce(allow);

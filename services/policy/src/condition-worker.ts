@@ -31,7 +31,7 @@ port.on('message', ({ texts, input }: ConditionTask) => {
       now: new Date(nowMs),
       ...(hasObject ? { object } : {}),
       ...(exec === undefined ? {} : { exec: { ...exec, port: BigInt(exec.port) } }),
-      ...(pod === undefined ? {} : { pod: parsePod(Buffer.from(pod)) }),
+      ...(pod === undefined ? {} : { pod: parsePod(Buffer.from(pod), object) }),
     };
   } catch {
     // A body that is not JSON: nothing can be said of it.
@@ -59,10 +59,11 @@ function expression(text: string): ParseResult {
   return found;
 }
 
-function parsePod(text: Buffer): unknown {
+/** `added`: the body of a change to its ephemeral containers. */
+function parsePod(text: Buffer, added: unknown): unknown {
   const pod = parseBody(text);
   if (typeof pod !== 'object' || pod === null) throw new SyntaxError('a pod is an object');
-  return { ...pod, secrets: podSecrets(pod) };
+  return { ...pod, secrets: podSecrets(pod, added) };
 }
 
 /** Whole numbers become CEL's `int`, as they are in the API; those beyond 2^53 keep every digit. */

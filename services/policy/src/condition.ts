@@ -6,7 +6,7 @@ export interface Condition {
   readonly text: string;
   /** Whether it looks at the request's body. */
   readonly readsBody: boolean;
-  /** Whether it looks at the pod of a stream. */
+  /** Whether it looks at the pod that something runs in. */
   readonly readsPod: boolean;
 }
 
@@ -29,7 +29,8 @@ const text = 'string';
  * What an expression may speak of. `object` is the masked body: of a patch, what the patch says and no more. Without a
  * body, or with a JSON patch, there is none, and a condition that needs it is an error. `exec` is there for what runs in
  * a pod and for port-forwards (`kind`: exec, attach or portforward; `port`: 0 while none is asked about), `pod` for those
- * of a pod that exists: as it is, masked, without its status, and in `pod.secrets` the names of the Secrets it refers to.
+ * of a pod that exists: as it is, masked, without its status, and in `pod.secrets` the names of the Secrets that it and
+ * what the body adds to it refer to.
  */
 const variables = {
   request: {

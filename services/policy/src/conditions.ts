@@ -10,7 +10,7 @@ export interface ConditionInput {
   readonly body: Uint8Array | null;
   /** Of what runs in a pod, and of a port-forward. */
   readonly exec?: ExecInput;
-  /** The masked pod as JSON; left out where there is none. */
+  /** The masked pod as JSON, without the containers that the body adds; left out where there is none. */
   readonly pod?: Uint8Array;
   readonly nowMs: number;
 }

@@ -3,6 +3,7 @@ import { derivedAttributes, isSession } from '@sluice/kube';
 import {
   type Agent,
   type ApprovalTerms,
+  addsContainers,
   type Decision,
   type DecisionRequest,
   type Effect,
@@ -48,23 +49,23 @@ interface Judgement extends Refused {
 
 /**
  * Decides. A call is judged as itself and as everything it amounts to besides (a server-side apply may create); the
- * strictest judgement holds. `body`: the masked body as JSON (of a JSON patch, its operations; of a stream whose pod has
- * been read, the masked pod), or `null`.
+ * strictest judgement holds. `masked`: what follows the request, the masked body as JSON (of a JSON patch, its operations)
+ * and the masked pod; `null`: neither.
  * `approved`: what reviewers have granted, where that is certain. It is judged by the same policies as everything else:
  * it can make an ask an allow, and nothing else.
  */
 export async function evaluate(
   grounds: Grounds,
   request: DecisionRequest,
-  body: Buffer | null,
+  masked: Buffer | null,
   approved: Grant | null = null,
 ): Promise<Decision> {
   const { set, authority, nowMs } = grounds;
   const { agent, attributes, connection, digest } = request;
   const applicable = set.index.policiesFor(agent).filter((policy) => policy.connections.matches(connection));
+  const { body, pod } = behind(request, masked);
   // Operations say what to do and not what comes of it: no condition looks at them.
-  const object = request.body === 'json-patch' || request.body === 'none' ? null : body;
-  const pod = request.pod === 'read' ? body : null;
+  const object = request.body === 'json-patch' ? null : body;
   const commands = runningBy(request, object);
   const grade = request.stream === undefined ? {} : { grade: commands[0]?.reading.grade ?? 'opaque' };
   const base = { digest, policyVersion: set.version, authority, notAfter: nowMs + validMs, ...grade };
@@ -114,6 +115,20 @@ export async function evaluate(
   };
 }
 
+/** What follows a request; `null`: there is none, or nobody can read it. */
+function behind(
+  { body: kind, pod, bodyBytes = 0 }: DecisionRequest,
+  masked: Buffer | null,
+): { readonly body: Buffer | null; readonly pod: Buffer | null } {
+  if (masked === null) return { body: null, pod: null };
+  const isRead = pod === 'read';
+  const hasBody = kind !== 'none' && kind !== 'opaque';
+  return {
+    body: hasBody ? (isRead ? masked.subarray(0, bodyBytes) : masked) : null,
+    pod: isRead ? masked.subarray(bodyBytes) : null,
+  };
+}
+
 /** The rules that are examined for a call: those of its attributes and of all it is judged as. */
 export function examined(set: PolicySet, request: DecisionRequest): readonly Entry[] {
   return judgedAs(request).flatMap((attributes) => set.index.rulesFor(request.agent, attributes));
@@ -130,14 +145,14 @@ interface Case {
   readonly attributes: RequestAttributes;
   /** The command that the call runs; `null` where it runs none. */
   readonly running: Running | null;
-  /** The masked body, and the masked pod of a stream; `null`: there is none, or it cannot be read. */
+  /** The masked body, and the masked pod that it runs in; `null`: there is none, or it cannot be read. */
   readonly object: Buffer | null;
   readonly pod: Buffer | null;
   readonly applicable: readonly Policy[];
 }
 
 async function judge(grounds: Grounds, one: Case): Promise<Judgement> {
-  const { request, attributes, running, applicable } = one;
+  const { request, attributes, running, object, applicable } = one;
   const candidates = grounds.set.index
     .rulesFor(request.agent, attributes)
     .filter(({ policy, rule }) => policy.connections.matches(request.connection) && fits(rule, attributes, request))
@@ -145,9 +160,11 @@ async function judge(grounds: Grounds, one: Case): Promise<Judgement> {
       const effect = effectOn(entry.rule, one);
       return effect === null ? [] : [{ ...entry, effect }];
     });
-  // With a body or a pod that cannot be read, nobody knows whether these match.
+  // With a body or a pod that cannot be read, nobody knows whether these match. What a body adds is of the pod, too.
+  const addsUnknown = addsContainers(request.attributes) && object === null;
   const missing = ({ rule }: Match): 'body' | 'pod' | null => {
     if (request.body === 'opaque' && rule.when?.readsBody) return 'body';
+    if (addsUnknown && rule.when?.readsPod) return 'body';
     return request.pod === 'unreadable' && rule.when?.readsPod ? 'pod' : null;
   };
   const readable = candidates.filter((entry) => missing(entry) === null);

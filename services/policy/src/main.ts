@@ -49,10 +49,8 @@ runService('policy', process.env, async ({ env, log }) => {
       const { request, body } = decodeDecisionRequest(Buffer.from(payload));
       if (inForce === undefined) return null;
       const grounds = { ...inForce, nowMs: Date.now(), conditions: conditions.evaluate };
-      const isBodyless = request.body === 'none' || request.body === 'opaque';
-      const readable = isBodyless && request.pod !== 'read' ? null : body;
       const approved = request.granted === undefined ? null : openGrant(grants, request.granted.grant);
-      const answer = signDecision(key, await evaluate(grounds, request, readable, approved));
+      const answer = signDecision(key, await evaluate(grounds, request, body, approved));
       await failpoint('policy-decided');
       return answer;
     });

@@ -21,9 +21,7 @@ async function answer(question: PolicyQuestion): Promise<PolicyAnswer> {
   }
   const conditions = new Conditions();
   const grounds = { set, authority: 0, nowMs: Date.now(), conditions: conditions.evaluate };
-  const { body: kind, pod } = question.request;
-  const body = kind === 'none' && pod !== 'read' ? null : Buffer.from(question.body);
-  const decision = await evaluate(grounds, question.request, body);
+  const decision = await evaluate(grounds, question.request, Buffer.from(question.masked));
   await conditions.stop();
   return { kind: 'decision', decision };
 }

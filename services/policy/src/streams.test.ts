@@ -321,6 +321,50 @@ for (const [containers, effect] of [
   });
 }
 
+const lsIn = (container: object): object => ({ spec: { ephemeralContainers: [{ command: ['ls'], ...container }] } });
+const withSecret = { env: [{ name: 'A', valueFrom: { secretKeyRef: { name: 'db', key: 'k' } } }] };
+
+/** A change of ephemeral containers where an exec into a pod with Secrets is asked about. */
+for (const [what, pod, body, kind, effect, code] of [
+  ['beside a Secret', secretPod, lsIn({}), 'json', 'ask', 'ApprovalRequired'],
+  ['in a pod without one', plainPod, lsIn({}), 'json', 'allow', 'AllowedByRule'],
+  ['with a Secret of its own', plainPod, lsIn(withSecret), 'json', 'ask', 'ApprovalRequired'],
+  ['in a server-side apply', secretPod, lsIn({}), 'apply', 'ask', 'ApprovalRequired'],
+  ['in a pod that is not there', 'absent', lsIn({}), 'json', 'allow', 'AllowedByRule'],
+  ['in a pod nobody can read', 'unreadable', lsIn({}), 'json', 'deny', 'PodNotReadable'],
+  ['in a body nobody can read', plainPod, null, 'opaque', 'deny', 'BodyOpaque'],
+  ['in a patch by steps', plainPod, [], 'json-patch', 'deny', 'BodyOpaque'],
+] as const) {
+  test(`a rule about the pod of a container that is added ${what}: ${effect}`, async () => {
+    const rules = [ephemeral, everything, rule('ask', 'when: "pod.secrets.size() > 0"')];
+    const grounds = { set: setOf({ rules }), authority: 0, nowMs: 0, conditions: conditions.evaluate };
+    const isRead = typeof pod === 'object';
+    const sent = body === null ? '' : JSON.stringify(body);
+    const more = {
+      body: kind,
+      pod: isRead ? 'read' : pod,
+      ...(isRead && sent !== '' && { bodyBytes: Buffer.byteLength(sent) }),
+    } as const;
+    const masked = Buffer.from(sent + (isRead ? JSON.stringify(pod) : ''));
+    const decision = await evaluate(grounds, request('patch pods/ephemeralcontainers shop/web', more), masked);
+    assert.deepEqual([decision.effect, decision.reasonCode], [effect, code]);
+  });
+}
+
+test('a condition on a container that is added sees its body beside the pod', async () => {
+  const when = 'object.spec.ephemeralContainers[0].command[0] == "ls" && pod.spec.containers[0].name == "c"';
+  const rules = [
+    `{ effect: allow, verbs: [patch], resources: [pods/ephemeralcontainers], when: '${when}' }`,
+    everything,
+  ];
+  const grounds = { set: setOf({ rules }), authority: 0, nowMs: 0, conditions: conditions.evaluate };
+  const sent = JSON.stringify(lsIn({}));
+  const more = { body: 'json', pod: 'read', bodyBytes: Buffer.byteLength(sent) } as const;
+  const masked = Buffer.from(sent + JSON.stringify(plainPod));
+  const decision = await evaluate(grounds, request('patch pods/ephemeralcontainers shop/web', more), masked);
+  assert.equal(decision.effect, 'allow');
+});
+
 for (const body of ['none', 'opaque', 'json-patch'] as const) {
   test(`ephemeral containers in a body that is ${body} are opaque`, async () => {
     const grounds = {

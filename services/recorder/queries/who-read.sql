@@ -1,6 +1,6 @@
 -- Who read an object, and how: by itself, or with all of its kind in its namespace or in the cluster.
 -- Changes and deletions count, for they are answered with the object; so does a watch that goes on. Of a Secret count,
--- as read through a pod, the streams into pods that refer to it.
+-- as read through a pod, the streams and ephemeral containers in pods that refer to it.
 -- param resource    resource[.group][/subresource], such as secrets
 -- param namespace   of the object; empty for one without
 -- param name        of the object

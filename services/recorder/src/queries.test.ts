@@ -390,7 +390,13 @@ function streamOf(id: number, hoursAgo: number, call: FrameMeta['call'], end: Fr
 const told = 'sluice: killed by local:ann: No.';
 const streamsPlanted = (): StoredFrame[] => {
   const attach = ran([], 'tom');
+  const debug: FrameMeta['call'] = {
+    ...asked('allow', 'deb'),
+    attributes: { ...attach.attributes, verb: 'patch', subresource: 'ephemeralcontainers' } as never,
+    pod: { uid: 'u', resourceVersion: '7', secrets: ['db'] },
+  };
   return [
+    ...streamOf(64, 4, debug, ended('completed', 200)),
     ...streamOf(60, 3, ran(['cat', '/etc/db/password'], 'tom'), streamEnded(0)),
     ...streamOf(61, 2, ran(['sh'], 'tom'), streamEnded(null, told)),
     ...streamOf(62, 1, { ...attach, attributes: { ...attach.attributes, subresource: 'attach' } as never }, null),
@@ -418,12 +424,13 @@ test('stream-bytes: what each channel carried, by agent and pod', async () => {
   ]);
 });
 
-test('who-read: of a Secret, also streams into pods that refer to it', async () => {
+test('who-read: of a Secret, also streams and containers in pods that refer to it', async () => {
   const params = { resource: 'secrets', namespace: 'n', name: 'db', days: '7' };
   assert.deepEqual(
     await answer('who-read', params),
     [
       ['bob', 'watch', 'cluster', 'allow', '1', '0', at(2), at(2), sessionId(2)],
+      ['deb', 'patch', 'pod', 'allow', '1', '1', at(4), at(4), sessionId(9)],
       ['tom', 'create', 'pod', 'allow', '3', '2', at(3), at(1), sessionId(9)],
     ].toSorted((a, b) => String(b[7]).localeCompare(String(a[7]))),
   );

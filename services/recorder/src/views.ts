@@ -13,6 +13,9 @@ import {
   secondMeta,
 } from './views-before-streams.ts';
 
+/** Of a stream, and of a call that adds containers to a pod. */
+const podMeta = 'pod Tuple(secrets Array(String))';
+
 /** `meta` of a call frame, as far as `calls` shows it. */
 const callMeta = `Tuple(
       agent Tuple(name String, issuer String, groups Array(String)),
@@ -22,7 +25,8 @@ const callMeta = `Tuple(
       target String,
       userAgent String,
       decision ${decisionMeta},
-      stream Tuple(command Array(String), container String, tty Bool, grade String, pod Tuple(secrets Array(String)))
+      stream Tuple(command Array(String), container String, tty Bool, grade String, ${podMeta}),
+      ${podMeta}
     )`;
 
 const decided = `SELECT call, session, at, ledger, seq, JSONExtract(meta, '${callMeta}') AS m
@@ -100,7 +104,7 @@ export const views: readonly string[] = [
     m.stream.container AS container,
     m.stream.tty AS tty,
     m.stream.grade AS grade,
-    m.stream.pod.secrets AS secrets,
+    arrayConcat(m.stream.pod.secrets, m.pod.secrets) AS secrets,
     ${final('effect', 'secondEffect')} AS effect,
     ${final('policy', 'secondPolicy')} AS policy,
     ${final('rule', 'secondRule')} AS rule,

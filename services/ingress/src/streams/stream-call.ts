@@ -67,7 +67,7 @@ export class StreamCall {
     call.streams(this.#stream, pod);
     await failpoint('before-ask');
     const question = call.question();
-    const decision = await ask(question.request, question.body);
+    const decision = await ask(question.request, question.masked);
     await call.decided(decision, maskClient);
     if (decision.effect === 'deny') throw new Refusal(decision.reasonCode, decision.reason, decision.hint);
     const granted = decision.effect === 'ask' ? await this.#held(decision, pod) : undefined;
@@ -80,7 +80,7 @@ export class StreamCall {
     await failpoint('after-take');
     const decideAgain = (port?: number): Promise<Decision> => {
       const request = granted?.request ?? question.request;
-      return ask(port === undefined ? request : { ...request, port }, question.body);
+      return ask(port === undefined ? request : { ...request, port }, question.masked);
     };
     const bound = bind(this.#parts, call, {
       decision: allow,

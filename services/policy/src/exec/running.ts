@@ -1,5 +1,5 @@
 // What a call runs in a pod, or opens into one. Pure.
-import { type DecisionRequest, resourceName, type StreamRequest } from '@sluice/model';
+import { addsContainers, type DecisionRequest, type StreamRequest } from '@sluice/model';
 import { readStream } from './reading.ts';
 import type { Running } from './terms.ts';
 
@@ -9,9 +9,7 @@ import type { Running } from './terms.ts';
  */
 export function runningBy(request: DecisionRequest, object: Buffer | null): readonly Running[] {
   if (request.stream !== undefined) return [running(request.stream)];
-  const { attributes } = request;
-  if (attributes.kind !== 'resource' || resourceName(attributes) !== 'pods/ephemeralcontainers') return [];
-  if (attributes.verb !== 'patch' && attributes.verb !== 'update') return [];
+  if (!addsContainers(request.attributes)) return [];
   const containers = containersIn(object);
   // Nobody can say of this body what it runs.
   return (containers.length === 0 ? [unknown] : containers).map(running);
