@@ -72,8 +72,7 @@ export async function disturb(
       await give(random.shuffled(stolen));
       break;
     case 'dropped': {
-      // Without its outcome a call would be waited for in vain.
-      const lost = random.pick(stolen.filter(({ message }) => decodeFrame(message).kind !== 'outcome'));
+      const lost = random.pick(stolen.filter(({ message }) => canBeMissed(message, stolen)));
       const { ledger, seq, call } = decodeFrame(lost.message);
       planted.set(`I3 frame ${ledger}#${seq}`, 'must');
       for (const invariant of ['I2', 'I5']) planted.set(`${invariant} call ${call}`, 'may');
@@ -92,6 +91,16 @@ export async function disturb(
     }
   }
   return planted;
+}
+
+/**
+ * Whether somebody can notice that it is gone: a later frame of its ledger comes. Its writer may die before it writes
+ * another one. And without its outcome a call would be waited for in vain.
+ */
+function canBeMissed(message: Uint8Array, stolen: readonly Stolen[]): boolean {
+  const { kind, ledger, seq } = decodeFrame(message);
+  const isLater = (other: Frame): boolean => other.ledger === ledger && other.seq > seq;
+  return kind !== 'outcome' && stolen.some((one) => isLater(decodeFrame(one.message)));
 }
 
 /** Publishes what is no frame, and frames that are hard to read. */
