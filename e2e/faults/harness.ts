@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Done, type Experiment, experiments, percentile } from './experiments.ts';
 import { Random } from './random.ts';
-import { type Invariant, invariants, type Violation, verify } from './verifier.ts';
+import { type Invariant, invariants, namedMissing, type Violation, verify } from './verifier.ts';
 import { World } from './world.ts';
 
 /** One run: an experiment, and the seed of its choices. */
@@ -60,7 +60,8 @@ export async function runWorld(planned: readonly Planned[], tell: (line: string)
   const planted = new Map(runs.flatMap(({ done }) => [...(done.planted ?? [])]));
   const all = [...verify(evidence), ...leaks];
   const key = ({ invariant, place }: Violation): string => `${invariant} ${place}`;
-  const found = new Set(all.map(key));
+  // A writer that stood still for longer than its lease is taken for dead: then the record names what is missing.
+  const found = new Set([...all.map(key), ...[...namedMissing(evidence.frames)].map((place) => `I3 ${place}`)]);
   const unplanned = all.filter((violation) => !planted.has(key(violation)));
   const known = new Set(runs.map(({ tag }) => tag));
   return runs.map(({ tag, done, ...run }, at) => {

@@ -188,9 +188,8 @@ function* exchangesAgree(evidence: Evidence, byTag: ReadonlyMap<string, Recorded
   }
 }
 
-/** Every ledger: each position once, the chain from the first frame on. Nothing else came than frames. */
-function* ledgersHold({ frames, quarantine }: Evidence): Generator<Violation> {
-  const ledgers = Map.groupBy(frames, ({ frame }) => frame.ledger);
+/** The frames that the record itself names as lost with their writer: `frame LEDGER#SEQ`. */
+export function namedMissing(frames: readonly RecordedFrame[]): Set<string> {
   const missing = new Set<string>();
   for (const { frame } of frames) {
     if (frame.kind !== 'ledger-closed') continue;
@@ -199,6 +198,13 @@ function* ledgersHold({ frames, quarantine }: Evidence): Generator<Violation> {
       for (let seq = first; seq <= last; seq++) missing.add(`frame ${closed.head.ledger}#${seq}`);
     }
   }
+  return missing;
+}
+
+/** Every ledger: each position once, the chain from the first frame on. Nothing else came than frames. */
+function* ledgersHold({ frames, quarantine }: Evidence): Generator<Violation> {
+  const ledgers = Map.groupBy(frames, ({ frame }) => frame.ledger);
+  const missing = namedMissing(frames);
   for (const [ledger, rows] of ledgers) {
     const ordered = rows.toSorted((a, b) => a.frame.seq - b.frame.seq);
     let seq = 0;
